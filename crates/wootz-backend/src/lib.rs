@@ -1,0 +1,5 @@
+//! Backends: what a model computes (`ops`), and the devices that compute it.
+#![deny(unsafe_code)]
+
+pub mod ops;
+pub mod step;

@@ -1,0 +1,4 @@
+//! The `wootz` command line.
+#![forbid(unsafe_code)]
+
+fn main() {}
