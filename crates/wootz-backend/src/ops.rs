@@ -4,6 +4,8 @@
 
 use wootz_spec::{Activation, Norm, Rope, Span, TensorRole};
 
+pub use crate::cache::CacheShape;
+
 /// An activation buffer of the program: `[rows, width]` f32, row-major.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Buffer(pub usize);
@@ -50,6 +52,13 @@ pub struct Heads {
     pub dim: usize,
 }
 
+impl Heads {
+    /// Elements of all heads of a row.
+    pub fn width(&self) -> usize {
+        self.count * self.dim
+    }
+}
+
 /// One operation. Buffers written never alias buffers read unless the op says "in place".
 #[derive(Debug, Clone, PartialEq)]
 #[allow(missing_docs)]
@@ -67,32 +76,29 @@ pub enum Op {
     /// Each head of `buffer` is normed in place with the one `weight` `[dim]`.
     HeadNorm { buffer: Buffer, heads: Heads, weight: Weight, norm: Norm },
     /// Rotates the heads of q and k in place by each row's position.
-    Rope { query: Buffer, query_heads: Heads, key: Buffer, key_heads: Heads, rope: Rope, factors: Option<Weight> },
+    Rope {
+        query: Buffer,
+        query_heads: Heads,
+        key: Buffer,
+        key_heads: Heads,
+        rope: Rope,
+        factors: Option<Weight>,
+    },
     /// Writes each row's key and value heads, as f16, in its sequence's page of cache layer `layer`.
     KvWrite { layer: usize, key: Buffer, value: Buffer },
     /// Softmax attention of each row's query heads over its sequence's pages of cache layer `layer`,
     /// up to and with the row's own position.
-    Attention { layer: usize, query: Buffer, query_heads: Heads, kv_heads: usize, scale: f32, span: Span, out: Buffer },
+    Attention {
+        layer: usize,
+        query: Buffer,
+        query_heads: Heads,
+        kv_heads: usize,
+        scale: f32,
+        span: Span,
+        out: Buffer,
+    },
     /// `out[s] = residual[sample_rows[s]] + input[sample_rows[s]]`: only sampled rows go through the head.
     GatherAdd { residual: Buffer, input: Buffer, out: Buffer },
-}
-
-/// Shape of the key/value cache that a program needs: the same in every layer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CacheShape {
-    /// Layers with a cache.
-    pub layers: usize,
-    /// Key heads, and as many value heads.
-    pub kv_heads: usize,
-    /// Elements in a head.
-    pub head_dim: usize,
-}
-
-impl CacheShape {
-    /// Elements (f16) of one page: 16 tokens of K and V in every layer.
-    pub fn page_elements(&self) -> usize {
-        self.layers * self.kv_heads * self.head_dim * 2 * crate::step::PAGE_TOKENS
-    }
 }
 
 /// What a model computes in one step.

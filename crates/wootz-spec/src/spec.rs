@@ -133,6 +133,8 @@ pub enum RopeScaling {
         beta_fast: f32,
         /// Number of rotations below which a frequency is fully interpolated.
         beta_slow: f32,
+        /// Where between the two the mixing begins and ends.
+        bounds: YarnBounds,
         /// Factor on cos and sin.
         attention_factor: f32,
         /// The context before stretching, in tokens.
@@ -140,6 +142,15 @@ pub enum RopeScaling {
     },
     /// Each pair's frequency divided by the checkpoint's own factor (GGUF's `rope_freqs.weight`).
     Factors,
+}
+
+/// Which pairs YaRN takes as the first and last that it mixes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum YarnBounds {
+    /// The whole pairs around the exact bounds: what nearly every model was trained with.
+    Whole,
+    /// The exact bounds, between two pairs (`truncate: false`).
+    Fractional,
 }
 
 /// What works on each token alone.
