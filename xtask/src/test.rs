@@ -1,0 +1,40 @@
+//! All tests, by the quickest runner at hand.
+
+use std::process::Command;
+
+use clap::Args;
+
+use crate::failure::Failure;
+use crate::process;
+use crate::repository::Repository;
+
+/// What to test.
+#[derive(Args, Default)]
+pub struct Options {
+    /// Passed on to the test runner, after the options for the whole workspace
+    #[arg(last = true)]
+    arguments: Vec<String>,
+}
+
+/// Runs the examples in the documentation, then every other test of the workspace.
+pub fn run(repository: &Repository, options: &Options) -> Result<(), Failure> {
+    let mut examples = repository.cargo();
+    examples.args(["test", "--quiet", "--workspace", "--doc"]);
+    process::run(examples)?;
+    let mut tests = runner(repository);
+    tests.arg("--workspace").args(&options.arguments);
+    process::run(tests)
+}
+
+/// `cargo nextest run`, or `cargo test` where nextest is not installed: the same tests, less neatly shown.
+pub fn runner(repository: &Repository) -> Command {
+    let mut command = repository.cargo();
+    if process::succeeds("cargo", &["nextest", "--version"]) {
+        command.args(["nextest", "run", "--no-fail-fast"]);
+    } else {
+        eprintln!("xtask: cargo-nextest is not installed, so `cargo test` runs the tests");
+        eprintln!("       (`cargo install --locked cargo-nextest` gets it)");
+        command.args(["test", "--no-fail-fast", "--lib", "--bins", "--tests"]);
+    }
+    command
+}
