@@ -1,2 +1,15 @@
 //! What is on disk: checkpoints, quantisation codecs, tokenizers and chat templates.
 #![deny(unsafe_code)]
+
+pub mod checkpoint;
+pub mod error;
+pub mod gguf;
+pub mod mapped;
+mod quant;
+pub mod safetensors;
+pub mod tensor;
+
+pub use checkpoint::{Checkpoint, CheckpointFormat};
+pub use error::WeightsError;
+pub use mapped::MappedFile;
+pub use tensor::{Tensor, TensorType};
