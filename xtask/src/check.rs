@@ -101,6 +101,14 @@ pub fn deny(repository: &Repository) -> Result<(), Failure> {
         });
     }
     let mut command = repository.cargo();
-    command.args(["deny", "--all-features", "check", "licenses", "bans", "sources"]);
+    command.args([
+        "deny",
+        "--all-features",
+        "check",
+        "--hide-inclusion-graph",
+        "licenses",
+        "bans",
+        "sources",
+    ]);
     process::run(command)
 }
