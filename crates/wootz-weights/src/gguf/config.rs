@@ -82,6 +82,7 @@ pub fn config<'a>(
     let flags = [
         ("tie_word_embeddings", tensor("output.weight").is_none()),
         ("attention_bias", tensor("blk.0.attn_q.bias").is_some()),
+        ("attention_output_bias", tensor("blk.0.attn_output.bias").is_some()),
         ("mlp_bias", tensor("blk.0.ffn_gate.bias").is_some()),
         ("rope_factors", tensor("rope_freqs.weight").is_some()),
         ("wootz_gguf", true),
