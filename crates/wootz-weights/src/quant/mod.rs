@@ -2,9 +2,13 @@
 //!
 //! Results are bit-exact with the `gguf` Python package: products and sums in the same order, nothing fused.
 
+mod codebook;
+mod grids;
+mod iq;
 mod k;
 mod plain;
 mod simple;
+mod ternary;
 
 use crate::tensor::TensorType;
 
@@ -45,7 +49,19 @@ impl TensorType {
             Self::Q5_K => blocks(bytes, out, k::q5_k),
             Self::Q6_K => blocks(bytes, out, k::q6_k),
             Self::Q8_K => blocks(bytes, out, k::q8_k),
-            _ => unreachable!(),
+            Self::IQ1_S => blocks(bytes, out, iq::iq1_s),
+            Self::IQ1_M => blocks(bytes, out, iq::iq1_m),
+            Self::IQ2_XXS => blocks(bytes, out, iq::iq2_xxs),
+            Self::IQ2_XS => blocks(bytes, out, iq::iq2_xs),
+            Self::IQ2_S => blocks(bytes, out, iq::iq2_s),
+            Self::IQ3_XXS => blocks(bytes, out, iq::iq3_xxs),
+            Self::IQ3_S => blocks(bytes, out, iq::iq3_s),
+            Self::IQ4_NL => blocks(bytes, out, codebook::iq4_nl),
+            Self::IQ4_XS => blocks(bytes, out, codebook::iq4_xs),
+            Self::MXFP4 => blocks(bytes, out, codebook::mxfp4),
+            Self::NVFP4 => blocks(bytes, out, codebook::nvfp4),
+            Self::TQ1_0 => blocks(bytes, out, ternary::tq1_0),
+            Self::TQ2_0 => blocks(bytes, out, ternary::tq2_0),
         }
     }
 }
