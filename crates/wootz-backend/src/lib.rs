@@ -3,12 +3,11 @@
 
 pub mod binding;
 pub mod cache;
+pub mod cpu;
 pub mod error;
 pub mod model;
 pub mod ops;
 pub mod program;
-#[path = "cpu/reference/mod.rs"]
-pub mod reference;
 pub mod step;
 
 pub use binding::Binding;

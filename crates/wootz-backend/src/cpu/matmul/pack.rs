@@ -1,0 +1,178 @@
+//! From the blocks of a file to panels.
+//!
+//! Each function packs one block of one row; all work on 32-bit words of four codes, which are what the panel
+//! interleaves.
+
+use half::{bf16, f16};
+use wootz_weights::tensor::TensorType;
+
+use super::format::{Codes, Format, PANEL_ROWS, SEGMENT_BLOCKS, Scales};
+
+const LOW: u32 = 0x0f0f_0f0f;
+
+/// The word of codes at byte `at`.
+fn word(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+/// Writes the planes of one block of one row: `quads` are its codes, four to a word.
+fn write_codes(codes: Codes, quads: [u32; 8], row: usize, out: &mut [u8]) {
+    let mut put = |vector: usize, word: u32| {
+        out[vector * 64 + row * 4..vector * 64 + row * 4 + 4].copy_from_slice(&word.to_le_bytes());
+    };
+    if codes == Codes::Bytes {
+        for (vector, quad) in quads.into_iter().enumerate() {
+            put(vector, quad);
+        }
+        return;
+    }
+    for vector in 0..4 {
+        put(vector, quads[vector] & LOW | (quads[vector + 4] & LOW) << 4);
+    }
+    match codes {
+        Codes::Bytes | Codes::Nibbles => {}
+        Codes::NibblesAndBit => {
+            put(4, (0..8).fold(0, |plane, quad| plane | (quads[quad] >> 4 & 0x0101_0101) << quad));
+        }
+        Codes::NibblesAndPair => {
+            for half in 0..2 {
+                let pairs = |plane, quad: usize| plane | (quads[4 * half + quad] >> 4 & 0x0303_0303) << (2 * quad);
+                put(4 + half, (0..4).fold(0, pairs));
+            }
+        }
+    }
+}
+
+/// The codes of block `block` of a file's block `source`.
+fn read_codes(format: Format, source: &[u8], block: usize) -> [u32; 8] {
+    match format {
+        Format::Q8_0 => std::array::from_fn(|quad| word(source, 2 + quad * 4) ^ 0x8080_8080),
+        Format::Q4_0 => nibbles(&source[2..18]),
+        Format::Q4_1 => nibbles(&source[4..20]),
+        Format::Q5_0 => fifth_bits(nibbles(&source[6..22]), word(source, 2)),
+        Format::Q5_1 => fifth_bits(nibbles(&source[8..24]), word(source, 4)),
+        Format::Q4_K => {
+            let (codes, shift) = (&source[16 + block / 2 * 32..], block % 2 * 4);
+            std::array::from_fn(|quad| word(codes, quad * 4) >> shift & LOW)
+        }
+        Format::Q5_K => {
+            let (codes, shift) = (&source[48 + block / 2 * 32..], block % 2 * 4);
+            std::array::from_fn(|quad| {
+                let fifth = word(&source[16..48], quad * 4) >> block & 0x0101_0101;
+                word(codes, quad * 4) >> shift & LOW | fifth << 4
+            })
+        }
+        Format::Q6_K => {
+            let half = block / 4;
+            let codes = &source[half * 64 + block % 2 * 32..];
+            let (shift, high) = (block % 4 / 2 * 4, &source[128 + half * 32..]);
+            std::array::from_fn(|quad| {
+                let pair = word(high, quad * 4) >> (2 * (block % 4)) & 0x0303_0303;
+                word(codes, quad * 4) >> shift & LOW | pair << 4
+            })
+        }
+    }
+}
+
+/// 16 bytes whose low nibbles are columns 0 to 15 and whose high ones are 16 to 31.
+fn nibbles(bytes: &[u8]) -> [u32; 8] {
+    std::array::from_fn(|quad| word(bytes, quad % 4 * 4) >> (quad / 4 * 4) & LOW)
+}
+
+/// Adds to each column's code its bit of `bits` as the fifth.
+fn fifth_bits(quads: [u32; 8], bits: u32) -> [u32; 8] {
+    std::array::from_fn(|quad| {
+        // A multiplication spreads four bits to the lowest bits of four bytes.
+        let spread = ((bits >> (4 * quad)) & 0x0f).wrapping_mul(0x0020_4081) & 0x0101_0101;
+        quads[quad] | spread << 4
+    })
+}
+
+/// Writes the scales of one file block of one row: `block` is the block's place in the segment (0 for the formats
+/// whose file blocks are segments).
+fn write_scales(format: Format, source: &[u8], block: usize, row: usize, out: &mut [u8]) {
+    let mut half = |at: usize, from: usize| {
+        out[at + row * 2..at + row * 2 + 2].copy_from_slice(&source[from..from + 2]);
+    };
+    match format.scales() {
+        Scales::Half => half(block * 32, 0),
+        Scales::HalfAndMinimum => {
+            half(block * 64, 0);
+            half(block * 64 + 32, 2);
+        }
+        Scales::SixBitAndMinimum => {
+            half(0, 0);
+            half(32, 2);
+            for block in 0..SEGMENT_BLOCKS {
+                let (scale, minimum) = six_bit(&source[4..16], block);
+                out[64 + block * 16 + row] = scale;
+                out[192 + block / 2 * 32 + row * 2 + block % 2] = minimum;
+            }
+        }
+        Scales::EightBitHalves => {
+            half(0, 208);
+            for (half, factor) in source[192..208].iter().enumerate() {
+                out[32 + half * 16 + row] = *factor;
+            }
+        }
+    }
+}
+
+/// The 6-bit factors of block `block`: of the scale and of the minimum.
+fn six_bit(bytes: &[u8], block: usize) -> (u8, u8) {
+    if block < 4 {
+        (bytes[block] & 63, bytes[block + 4] & 63)
+    } else {
+        let low = bytes[block + 4];
+        (low & 15 | bytes[block - 4] >> 6 << 4, low >> 4 | bytes[block] >> 6 << 4)
+    }
+}
+
+/// Packs the file's rows `source` (up to 16, each of `columns` elements) into the zeroed panel `out`.
+pub fn pack_panel(format: Format, source: &[u8], columns: usize, out: &mut [u8]) {
+    let row_bytes = columns / format.source_columns() * format.source_bytes();
+    let blocks_in_source = format.source_columns() / 32;
+    let full = format.segment_bytes(SEGMENT_BLOCKS);
+    for (row, bytes) in source.chunks_exact(row_bytes).take(PANEL_ROWS).enumerate() {
+        for (index, bytes) in bytes.chunks_exact(format.source_bytes()).enumerate() {
+            let first = index * blocks_in_source;
+            let in_segment = first % SEGMENT_BLOCKS;
+            let segment = first / SEGMENT_BLOCKS;
+            let blocks = (columns / 32 - segment * SEGMENT_BLOCKS).min(SEGMENT_BLOCKS);
+            let (codes, scales) = out[segment * full..].split_at_mut(blocks * format.codes().bytes());
+            for (block, planes) in
+                codes.chunks_exact_mut(format.codes().bytes()).skip(in_segment).take(blocks_in_source).enumerate()
+            {
+                write_codes(format.codes(), read_codes(format, bytes, block), row, planes);
+            }
+            write_scales(format, bytes, in_segment, row, scales);
+        }
+    }
+}
+
+/// Packs up to 16 rows of `columns` f32, f16 or bf16 into the zeroed panel `out`: `[column][16]` f32, or
+/// `[column pair][16][2]` bf16.
+pub fn pack_dense(kind: TensorType, source: &[u8], columns: usize, out: &mut [u8]) {
+    match kind {
+        TensorType::F32 => {
+            for (row, bytes) in source.chunks_exact(columns * 4).take(PANEL_ROWS).enumerate() {
+                for (values, value) in out.chunks_exact_mut(4 * PANEL_ROWS).zip(bytes.chunks_exact(4)) {
+                    values[row * 4..row * 4 + 4].copy_from_slice(value);
+                }
+            }
+        }
+        TensorType::F16 => pack_pairs(source, columns, out, |bits| bf16::from_f32(f16::from_bits(bits).to_f32()).to_bits()),
+        _ => pack_pairs(source, columns, out, |bits| bits),
+    }
+}
+
+/// Packs rows of 16-bit elements as pairs, converting each.
+fn pack_pairs(source: &[u8], columns: usize, out: &mut [u8], convert: impl Fn(u16) -> u16) {
+    for (row, bytes) in source.chunks_exact(columns * 2).take(PANEL_ROWS).enumerate() {
+        for (values, pair) in out.chunks_exact_mut(4 * PANEL_ROWS).zip(bytes.chunks(4)) {
+            for (value, element) in values[row * 4..row * 4 + 4].chunks_exact_mut(2).zip(pair.chunks_exact(2)) {
+                value.copy_from_slice(&convert(u16::from_le_bytes([element[0], element[1]])).to_le_bytes());
+            }
+        }
+    }
+}
