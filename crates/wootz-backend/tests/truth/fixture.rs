@@ -1,0 +1,116 @@
+//! Models and their expected results from `tests/fixtures`, and steps to run them.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use wootz_backend::Model;
+use wootz_backend::cache::pages_for;
+use wootz_backend::cpu::reference::{CachePrecision, Reference};
+use wootz_backend::step::{SequenceSlice, Step};
+use wootz_spec::ModelSpec;
+use wootz_weights::Checkpoint;
+
+/// The tiny models that have a GGUF twin.
+pub const WITH_GGUF: [&str; 8] = [
+    "llama",
+    "llama_bias",
+    "llama_llama3",
+    "llama_linear_old",
+    "llama_yarn",
+    "mistral_window",
+    "qwen2",
+    "qwen3",
+];
+
+/// The tiny models that have none.
+pub const WITHOUT_GGUF: [&str; 2] = ["mistral_old", "qwen3_window"];
+
+/// Every tiny model.
+pub fn tiny_models() -> impl Iterator<Item = PathBuf> {
+    WITH_GGUF.into_iter().chain(WITHOUT_GGUF).map(|name| fixtures().join("models").join(name))
+}
+
+/// `tests/fixtures`.
+pub fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
+}
+
+/// What Transformers says about a model.
+pub struct Expected {
+    pub vocab: usize,
+    pub prompt: Vec<u32>,
+    pub greedy: Vec<u32>,
+    /// `[prompt, vocab]`.
+    pub logits: Vec<f32>,
+}
+
+impl Expected {
+    pub fn read(folder: &Path) -> Expected {
+        let json: Value =
+            serde_json::from_slice(&std::fs::read(folder.join("expected.json")).unwrap()).unwrap();
+        let ids = |field: &str| {
+            let list = json[field].as_array().unwrap();
+            list.iter().map(|id| id.as_u64().unwrap() as u32).collect()
+        };
+        let bytes = std::fs::read(folder.join("logits.f32")).unwrap();
+        Expected {
+            vocab: json["vocab"].as_u64().unwrap() as usize,
+            prompt: ids("prompt_ids"),
+            greedy: ids("greedy_ids"),
+            logits: bytes.chunks_exact(4).map(|four| f32::from_le_bytes(four.try_into().unwrap())).collect(),
+        }
+    }
+}
+
+/// The reference with a cache for the model's whole context.
+pub fn reference(checkpoint: &Path, precision: CachePrecision) -> Reference {
+    let checkpoint = Checkpoint::open(checkpoint).unwrap();
+    let spec = ModelSpec::from_config(&checkpoint.config().unwrap()).unwrap();
+    let pages = pages_for(spec.context);
+    Reference::load(spec, &checkpoint, pages, precision).unwrap()
+}
+
+/// A step of one sequence from position `start`, with the pages in order from page 0.
+pub fn step(tokens: &[u32], start: usize, sample_rows: Vec<u32>) -> Step {
+    let pages = pages_for(start + tokens.len());
+    Step {
+        tokens: tokens.to_vec(),
+        positions: (start..start + tokens.len()).map(|position| position as u32).collect(),
+        sequences: vec![SequenceSlice { rows: 0..tokens.len(), pages: 0..pages }],
+        page_table: (0..pages as u32).collect(),
+        sample_rows,
+    }
+}
+
+/// Logits of all tokens of a sequence from position 0.
+pub fn logits(model: &mut dyn Model, tokens: &[u32]) -> Vec<f32> {
+    model.forward(&step(tokens, 0, (0..tokens.len() as u32).collect())).unwrap().to_vec()
+}
+
+/// The `count` likeliest tokens one after another.
+pub fn greedy(model: &mut dyn Model, prompt: &[u32], count: usize) -> Vec<u32> {
+    let mut sequence = prompt.to_vec();
+    let mut done = 0;
+    for _ in 0..count {
+        let new = &sequence[done..];
+        let next = model.forward(&step(new, done, vec![new.len() as u32 - 1])).unwrap();
+        let next = likeliest(next);
+        done = sequence.len();
+        sequence.push(next);
+    }
+    sequence.split_off(prompt.len())
+}
+
+/// The index of the greatest; the first of equals.
+pub fn likeliest(logits: &[f32]) -> u32 {
+    let better = |best: usize, (index, &logit): (usize, &f32)| if logit > logits[best] { index } else { best };
+    logits.iter().enumerate().fold(0, better) as u32
+}
+
+/// `max |Δ| / max |logit|`.
+pub fn distance(found: &[f32], expected: &[f32]) -> f32 {
+    assert_eq!(found.len(), expected.len());
+    let most = expected.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
+    let off = found.iter().zip(expected).map(|(x, y)| if x.is_finite() { (x - y).abs() } else { f32::INFINITY });
+    off.fold(0.0, f32::max) / most
+}
