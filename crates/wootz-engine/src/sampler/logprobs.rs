@@ -1,0 +1,31 @@
+//! Log probabilities of the model's own distribution.
+
+use super::candidates::{Candidate, take_top};
+use super::filters::weight;
+
+/// A token and the natural logarithm of its probability.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TokenLogprob {
+    /// The token.
+    pub token: u32,
+    /// `ln p(token)` under the softmax of the model's logits, before bias, penalties, filters and temperature.
+    pub logprob: f32,
+}
+
+/// `ln Σ exp(logits)`, computed around the greatest of them.
+pub(crate) fn log_sum_exp(logits: &[f32], best: f32) -> f64 {
+    logits.iter().map(|&logit| weight(logit, best)).sum::<f64>().ln() + f64::from(best)
+}
+
+/// The `count` most likely tokens, most likely first, given `log_sum_exp` of the logits.
+pub(super) fn most_likely(
+    logits: &[f32],
+    count: usize,
+    log_sum: f64,
+    list: &mut Vec<Candidate>,
+) -> Vec<TokenLogprob> {
+    take_top(logits, count, list);
+    list.iter()
+        .map(|c| TokenLogprob { token: c.token, logprob: (f64::from(c.logit) - log_sum) as f32 })
+        .collect()
+}
