@@ -5,7 +5,7 @@ use super::{half_at, part};
 /// Five ternary digits in a byte, as the fraction `byte / 256`: the first digit of `3 · fraction` is element 0, and
 /// multiplying by powers of three (dropping whole parts) brings the others to the front.
 fn digit(byte: u8, power: u8) -> f32 {
-    let digit = (u16::from(byte.wrapping_mul(power)) * 3 >> 8) as i8;
+    let digit = ((u16::from(byte.wrapping_mul(power)) * 3) >> 8) as i8;
     f32::from(digit - 1)
 }
 

@@ -32,7 +32,7 @@ pub struct OpenedFolder {
 pub struct Unsupported {
     /// The file that holds it.
     pub path: PathBuf,
-    /// The dtype's name: `F8_E4M3`.
+    /// What it is: mostly a dtype's name, `F8_E4M3`.
     pub dtype: String,
 }
 

@@ -25,7 +25,7 @@ pub struct Header {
 pub struct HeaderEntry {
     /// Its name.
     pub name: String,
-    /// How its elements are stored, or the dtype's name where Wootz cannot read it.
+    /// How its elements are stored; where Wootz cannot read it, what it is instead, for messages.
     pub kind: Result<TensorType, String>,
     /// Its dimensions, slowest first.
     pub shape: Vec<usize>,
@@ -148,16 +148,21 @@ fn locate(
         let found = format!("the shape {:?}", entry.shape);
         return Err(WeightsError::malformed(path, place, found, "dimensions that fit memory"));
     };
-    let kind = tensor_type(&entry.dtype).ok_or(entry.dtype);
-    if let Ok(kind) = &kind {
-        let needed = tensor_bytes(*kind, &shape).map_err(|problem| {
-            WeightsError::malformed(path, &place, problem, "dimensions that are not zero")
-        })?;
-        if needed != bytes.1 - bytes.0 {
-            let found = format!("{} bytes for the shape {shape:?} of {kind}", bytes.1 - bytes.0);
-            return Err(WeightsError::malformed(path, place, found, needed));
+    let kind = match tensor_type(&entry.dtype) {
+        None => Err(entry.dtype),
+        // Checkpoints may hold empty tensors, which no model reads.
+        Some(kind) if shape.contains(&0) => Err(format!("{kind} without elements (shape {shape:?})")),
+        Some(kind) => {
+            let needed = tensor_bytes(kind, &shape).map_err(|problem| {
+                WeightsError::malformed(path, &place, problem, "a shape that fits memory")
+            })?;
+            if needed != bytes.1 - bytes.0 {
+                let found = format!("{} bytes for the shape {shape:?} of {kind}", bytes.1 - bytes.0);
+                return Err(WeightsError::malformed(path, place, found, needed));
+            }
+            Ok(kind)
         }
-    }
+    };
     Ok(HeaderEntry { name, kind, shape, bytes: bytes.0..bytes.1 })
 }
 
