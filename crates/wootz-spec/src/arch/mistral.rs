@@ -1,6 +1,6 @@
 //! Mistral: Llama without biases, with a window of attention in all layers unless `sliding_window` is null.
 
-use super::common::{Biases, Common, Defaults, Origin, window};
+use super::common::{Biases, Common, Defaults, Origin, biases, window};
 use super::llama::pairing;
 use crate::error::SpecError;
 use crate::fields::Fields;
@@ -15,5 +15,10 @@ pub(super) fn spec(fields: &Fields) -> Result<ModelSpec, SpecError> {
         _ => Span::Full,
     };
     let span = window(fields)?.unwrap_or(unwritten);
-    common.model(fields, attention, Biases::default(), vec![span; common.layers])
+    // GGUF files of this family are Llama's with a window, and may be of a model that has biases.
+    let biases = match common.origin {
+        Origin::HuggingFace => Biases::default(),
+        Origin::Gguf => biases(fields, common.origin)?,
+    };
+    common.model(fields, attention, biases, vec![span; common.layers])
 }

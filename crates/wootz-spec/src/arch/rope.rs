@@ -36,7 +36,8 @@ pub(super) fn read(
     };
     let theta = number("rope_theta", BASES)?.unwrap_or(10_000.0) as f32;
     let part = number("partial_rotary_factor", 0.0..=1.0)?.unwrap_or(1.0);
-    let dims = (head_dim as f64 * part) as usize;
+    // A GGUF file's share is a quotient of two counts: its product may fall short of the count by rounding.
+    let dims = (head_dim as f64 * part + 1e-6) as usize;
     if !dims.is_multiple_of(2) || dims == 0 {
         let expected = format!("an even part of head_dim = {head_dim}");
         return Err(SpecError::invalid("partial_rotary_factor", part, expected));
