@@ -32,6 +32,9 @@ pub enum BackendError {
         /// What could be asked for instead.
         remedy: &'static str,
     },
+    /// A matrix could not be packed.
+    #[error(transparent)]
+    Pack(#[from] crate::cpu::matmul::PackError),
     /// The step is not one that this model can run.
     #[error("the step is malformed: {0}")]
     Step(#[from] StepError),

@@ -27,8 +27,8 @@ use thiserror::Error;
 use wootz_weights::tensor::{Tensor, TensorType};
 
 use self::format::{Format, PANEL_ROWS, SEGMENT_COLUMNS, segments};
-pub use self::input::{Input, InputKind};
 use self::input::{DENSE_CHUNK, INT8_CHUNK};
+pub use self::input::{Input, InputKind};
 use self::kernels::{Lanes, PackedPanel, kernels};
 use self::storage::WeightMemory;
 use self::unpack::{CHUNK_BLOCKS, CHUNK_SEGMENTS, UnpackedPanel, dequantize};
@@ -311,8 +311,10 @@ impl PackedMatrix {
                 Body::Int8(..) => unreachable!("int8 panels are multiplied by multiply_int8"),
                 Body::F32(memory) => {
                     let all: &[f32] = bytemuck::cast_slice(&memory.bytes()[..self.bytes()]);
-                    let part = |p: usize| &all[(p * self.columns + first) * PANEL_ROWS..][..columns * PANEL_ROWS];
-                    let parts: [&[f32]; DENSE_PANELS] = std::array::from_fn(|i| part(panels.end.min(panels.start + i + 1) - 1));
+                    let part =
+                        |p: usize| &all[(p * self.columns + first) * PANEL_ROWS..][..columns * PANEL_ROWS];
+                    let parts: [&[f32]; DENSE_PANELS] =
+                        std::array::from_fn(|i| part(panels.end.min(panels.start + i + 1) - 1));
                     kernels.multiply_f32(input.f32_chunk(chunk, 0..rows), &parts[..panels.len()], sums);
                 }
                 Body::Bf16(memory) => {
@@ -320,7 +322,8 @@ impl PackedMatrix {
                     let padded = self.columns.next_multiple_of(2);
                     let columns = columns.next_multiple_of(2);
                     let part = |p: usize| &all[(p * padded + first) * PANEL_ROWS..][..columns * PANEL_ROWS];
-                    let parts: [&[u16]; DENSE_PANELS] = std::array::from_fn(|i| part(panels.end.min(panels.start + i + 1) - 1));
+                    let parts: [&[u16]; DENSE_PANELS] =
+                        std::array::from_fn(|i| part(panels.end.min(panels.start + i + 1) - 1));
                     kernels.multiply_bf16(input.bf16_chunk(chunk, 0..rows), &parts[..panels.len()], sums);
                 }
                 Body::Mapped(tensor) => {

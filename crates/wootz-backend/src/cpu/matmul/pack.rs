@@ -36,7 +36,8 @@ fn write_codes(codes: Codes, quads: [u32; 8], row: usize, out: &mut [u8]) {
         }
         Codes::NibblesAndPair => {
             for half in 0..2 {
-                let pairs = |plane, quad: usize| plane | (quads[4 * half + quad] >> 4 & 0x0303_0303) << (2 * quad);
+                let pairs =
+                    |plane, quad: usize| plane | (quads[4 * half + quad] >> 4 & 0x0303_0303) << (2 * quad);
                 put(4 + half, (0..4).fold(0, pairs));
             }
         }
@@ -140,8 +141,11 @@ pub fn pack_panel(format: Format, source: &[u8], columns: usize, out: &mut [u8])
             let segment = first / SEGMENT_BLOCKS;
             let blocks = (columns / 32 - segment * SEGMENT_BLOCKS).min(SEGMENT_BLOCKS);
             let (codes, scales) = out[segment * full..].split_at_mut(blocks * format.codes().bytes());
-            for (block, planes) in
-                codes.chunks_exact_mut(format.codes().bytes()).skip(in_segment).take(blocks_in_source).enumerate()
+            for (block, planes) in codes
+                .chunks_exact_mut(format.codes().bytes())
+                .skip(in_segment)
+                .take(blocks_in_source)
+                .enumerate()
             {
                 write_codes(format.codes(), read_codes(format, bytes, block), row, planes);
             }
@@ -161,7 +165,9 @@ pub fn pack_dense(kind: TensorType, source: &[u8], columns: usize, out: &mut [u8
                 }
             }
         }
-        TensorType::F16 => pack_pairs(source, columns, out, |bits| bf16::from_f32(f16::from_bits(bits).to_f32()).to_bits()),
+        TensorType::F16 => {
+            pack_pairs(source, columns, out, |bits| bf16::from_f32(f16::from_bits(bits).to_f32()).to_bits())
+        }
         _ => pack_pairs(source, columns, out, |bits| bits),
     }
 }
@@ -170,7 +176,8 @@ pub fn pack_dense(kind: TensorType, source: &[u8], columns: usize, out: &mut [u8
 fn pack_pairs(source: &[u8], columns: usize, out: &mut [u8], convert: impl Fn(u16) -> u16) {
     for (row, bytes) in source.chunks_exact(columns * 2).take(PANEL_ROWS).enumerate() {
         for (values, pair) in out.chunks_exact_mut(4 * PANEL_ROWS).zip(bytes.chunks(4)) {
-            for (value, element) in values[row * 4..row * 4 + 4].chunks_exact_mut(2).zip(pair.chunks_exact(2)) {
+            for (value, element) in values[row * 4..row * 4 + 4].chunks_exact_mut(2).zip(pair.chunks_exact(2))
+            {
                 value.copy_from_slice(&convert(u16::from_le_bytes([element[0], element[1]])).to_le_bytes());
             }
         }

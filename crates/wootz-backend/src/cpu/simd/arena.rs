@@ -7,6 +7,8 @@ use std::ops::Range;
 use bytemuck::Pod;
 use memmap2::MmapMut;
 
+use super::shared::SharedOut;
+
 /// An array in zeroed, page-aligned memory that the operating system hands out on first touch.
 ///
 /// The parts that threads write are disjoint by construction of the executor: between two barriers an
@@ -70,6 +72,20 @@ impl<T: Pod> Shared<T> {
         assert!(range.start <= range.end && range.end <= self.len, "part {range:?} of {}", self.len);
         // SAFETY: as in `read`; the caller is the only one to touch this part, by the type's contract.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(range.start), range.len()) }
+    }
+}
+
+impl Shared<f32> {
+    /// `rows` rows of `stride` elements from element `start` on, for threads to fill together.
+    pub(in crate::cpu) fn rows_out(&self, start: usize, stride: usize, rows: usize) -> SharedOut<'_> {
+        assert!(
+            start <= self.len && rows.saturating_mul(stride) <= self.len - start,
+            "{rows} rows of {stride}"
+        );
+        // SAFETY: within the allocation (asserted).
+        let start = unsafe { self.start.add(start) };
+        // SAFETY: the rows are part of this allocation, which outlives the result; the discipline is the same.
+        unsafe { SharedOut::from_raw(start, rows, stride) }
     }
 }
 

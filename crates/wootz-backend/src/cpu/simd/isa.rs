@@ -6,7 +6,7 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Avx2(());
 
-/// Proof that this processor has AVX-512 F, BW, DQ, VL, VNNI and VBMI, and what [`Avx2`] proves.
+/// Proof that this processor has AVX-512 F, BW, DQ, VL and VNNI, and what [`Avx2`] proves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Avx512 {
     bf16: bool,
@@ -22,7 +22,10 @@ impl Avx2 {
     /// The proof, if the processor has the instructions.
     pub fn detect() -> Option<Self> {
         #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c") {
+        if is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("f16c")
+        {
             return Some(Self(()));
         }
         None
@@ -39,7 +42,6 @@ impl Avx512 {
             && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx512vl")
             && is_x86_feature_detected!("avx512vnni")
-            && is_x86_feature_detected!("avx512vbmi")
         {
             return Some(Self { bf16: is_x86_feature_detected!("avx512bf16") });
         }
@@ -61,7 +63,9 @@ impl Neon {
     /// The proof, if the processor has the instructions.
     pub fn detect() -> Option<Self> {
         #[cfg(target_arch = "aarch64")]
-        if std::arch::is_aarch64_feature_detected!("neon") && std::arch::is_aarch64_feature_detected!("dotprod") {
+        if std::arch::is_aarch64_feature_detected!("neon")
+            && std::arch::is_aarch64_feature_detected!("dotprod")
+        {
             return Some(Self { i8mm: std::arch::is_aarch64_feature_detected!("i8mm") });
         }
         None

@@ -6,7 +6,15 @@
 
 pub mod arena;
 pub mod isa;
+pub mod lanes;
+#[cfg(target_arch = "x86_64")]
+mod lanes_avx2;
+#[cfg(target_arch = "x86_64")]
+mod lanes_avx512;
+#[cfg(target_arch = "aarch64")]
+mod lanes_neon;
 pub mod shared;
+mod vector;
 
 pub use arena::Shared;
 pub use isa::Isa;

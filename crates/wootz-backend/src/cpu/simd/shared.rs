@@ -34,6 +34,15 @@ impl<'a> SharedOut<'a> {
         Self { start, rows: values.len() / stride, stride, borrow: PhantomData }
     }
 
+    /// `rows` rows of `stride` elements each from `start` on.
+    ///
+    /// # Safety
+    /// The elements are one allocation that lives for `'a` and is accessed under the phase rule only.
+    pub(super) unsafe fn from_raw(start: *mut f32, rows: usize, stride: usize) -> Self {
+        let start = NonNull::new(start).expect("a pointer into an allocation");
+        Self { start, rows, stride, borrow: PhantomData }
+    }
+
     /// Number of rows.
     pub fn rows(&self) -> usize {
         self.rows

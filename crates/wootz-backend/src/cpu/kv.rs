@@ -1,0 +1,50 @@
+//! Writing keys and values to the cache.
+
+use half::f16;
+
+use super::simd::lanes::{Kernel, LANES, Lanes};
+use crate::step::PAGE_TOKENS;
+
+/// Writes one token's key and value heads, rounded to f16, to its place in a cell.
+pub struct WriteCell<'a> {
+    /// `[head_dim]`.
+    pub key: &'a [f32],
+    /// `[head_dim]`.
+    pub value: &'a [f32],
+    /// The token's place in its page.
+    pub slot: usize,
+    /// The cell: keys `[head_dim][16]`, then values `[16][head_dim]`.
+    pub cell: &'a mut [f16],
+}
+
+impl Kernel for WriteCell<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, lanes: L) {
+        let dim = self.key.len();
+        let (keys, values) = self.cell.split_at_mut(dim * PAGE_TOKENS);
+        for (key, column) in self.key.chunks(LANES).zip(keys.chunks_mut(LANES * PAGE_TOKENS)) {
+            let halves = rounded(lanes, key);
+            for (half, tokens) in halves.iter().zip(column.chunks_exact_mut(PAGE_TOKENS)) {
+                tokens[self.slot] = *half;
+            }
+        }
+        let row = &mut values[self.slot * dim..(self.slot + 1) * dim];
+        for (value, to) in self.value.chunks(LANES).zip(row.chunks_mut(LANES)) {
+            let halves = rounded(lanes, value);
+            to.copy_from_slice(&halves[..to.len()]);
+        }
+    }
+}
+
+#[inline(always)]
+fn rounded<L: Lanes>(lanes: L, part: &[f32]) -> [f16; LANES] {
+    let mut halves = [f16::ZERO; LANES];
+    let x = match part.first_chunk() {
+        Some(whole) => lanes.load(whole),
+        None => lanes.load_part(part),
+    };
+    lanes.store_f16(&mut halves, x);
+    halves
+}
