@@ -80,19 +80,32 @@ impl Strings {
         self.ends.iter().map(move |end| &self.text[std::mem::replace(&mut start, *end)..*end])
     }
 
-    fn push(&mut self, bytes: &[u8]) {
-        match std::str::from_utf8(bytes) {
-            Ok(text) => self.text.push_str(text),
-            Err(_) => self.text.push_str(&String::from_utf8_lossy(bytes)),
+    /// Strings that lie in `bytes` one after another, each up to its end.
+    fn from_bytes(bytes: Vec<u8>, ends: Vec<usize>) -> Self {
+        // One check of the whole text is far cheaper than one of each string, and says the same if no string ends
+        // within a character.
+        match String::from_utf8(bytes) {
+            Ok(text) if ends.iter().all(|end| text.is_char_boundary(*end)) => Self { text, ends },
+            Ok(text) => Self::lossy(text.as_bytes(), &ends),
+            Err(error) => Self::lossy(error.as_bytes(), &ends),
         }
-        self.ends.push(self.text.len());
+    }
+
+    fn lossy(bytes: &[u8], ends: &[usize]) -> Self {
+        let mut start = 0;
+        ends.iter()
+            .map(|end| String::from_utf8_lossy(&bytes[std::mem::replace(&mut start, *end)..*end]))
+            .collect()
     }
 }
 
 impl<S: AsRef<str>> FromIterator<S> for Strings {
     fn from_iter<I: IntoIterator<Item = S>>(strings: I) -> Self {
         let mut collected = Self::default();
-        strings.into_iter().for_each(|string| collected.push(string.as_ref().as_bytes()));
+        for string in strings {
+            collected.text.push_str(string.as_ref());
+            collected.ends.push(collected.text.len());
+        }
         collected
     }
 }
@@ -235,11 +248,12 @@ impl Array {
             8 => {
                 // A string takes at least its length field.
                 let count = cursor.expect_items(count, 8, place)?;
-                let mut strings = Strings { text: String::new(), ends: Vec::with_capacity(count) };
+                let (mut bytes, mut ends) = (Vec::new(), Vec::with_capacity(count));
                 for _ in 0..count {
-                    strings.push(cursor.string(place)?);
+                    bytes.extend_from_slice(cursor.string(place)?);
+                    ends.push(bytes.len());
                 }
-                Self::Strings(strings)
+                Self::Strings(Strings::from_bytes(bytes, ends))
             }
             9 => {
                 if depth == 0 {
@@ -284,4 +298,20 @@ fn boolean(cursor: &Cursor<'_>, byte: u8, place: &dyn Display) -> Result<bool, W
 
 fn unknown_type(cursor: &Cursor<'_>, kind: u32, place: &dyn Display) -> WeightsError {
     cursor.malformed(place, format_args!("a value of unknown type {kind}"), "a type from 0 (u8) to 12 (f64)")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_that_are_no_utf8_are_repaired_alone() {
+        // The two halves of "é" in neighbouring strings are valid together, but not each.
+        let strings = Strings::from_bytes(b"a\xc3\xa9b\xffc".to_vec(), vec![2, 4, 4, 6]);
+        assert_eq!(strings.iter().collect::<Vec<_>>(), ["a\u{fffd}", "\u{fffd}b", "", "\u{fffd}c"]);
+        let split = Strings::from_bytes("é".as_bytes().to_vec(), vec![1, 2]);
+        assert_eq!(split.iter().collect::<Vec<_>>(), ["\u{fffd}", "\u{fffd}"]);
+        let whole = Strings::from_bytes("éa".as_bytes().to_vec(), vec![2, 3]);
+        assert_eq!(whole.iter().collect::<Vec<_>>(), ["é", "a"]);
+    }
 }

@@ -14,19 +14,32 @@ static SIGNS: [u8; 128] = {
     signs
 };
 
+/// For each mask of signs, the sign bit of each of eight f32: what makes the loop below one of whole vectors.
+static SIGN_BITS: [[u32; 8]; 256] = {
+    let mut table = [[0; 8]; 256];
+    let mut mask = 0;
+    while mask < 256 {
+        let mut i = 0;
+        while i < 8 {
+            table[mask][i] = (mask as u32 >> i & 1) << 31;
+            i += 1;
+        }
+        mask += 1;
+    }
+    table
+};
+
 /// `out[i] = ± scale · grid[i]`, where bit `i` of `signs` says minus.
-fn signed<const N: usize>(scale: f32, grid: &[i8; N], signs: u8, out: &mut [f32; N]) {
-    for (i, (out, magnitude)) in out.iter_mut().zip(grid).enumerate() {
-        let sign = (u32::from(signs) >> i & 1) << 31;
+fn signed(scale: f32, grid: &[i8; 8], signs: u8, out: &mut [f32; 8]) {
+    let signs = &SIGN_BITS[usize::from(signs)];
+    for ((out, magnitude), sign) in out.iter_mut().zip(grid).zip(signs) {
         *out = f32::from_bits((scale * f32::from(*magnitude)).to_bits() ^ sign);
     }
 }
 
-/// The same for two entries of four elements under one byte of signs.
-fn signed_pair(scale: f32, grids: [&[i8; 4]; 2], signs: u8, out: &mut [f32; 8]) {
-    let (halves, _) = out.as_chunks_mut::<4>();
-    signed(scale, grids[0], signs, &mut halves[0]);
-    signed(scale, grids[1], signs >> 4, &mut halves[1]);
+/// Two entries of four elements side by side.
+fn joined([first, second]: [&[i8; 4]; 2]) -> [i8; 8] {
+    [first[0], first[1], first[2], first[3], second[0], second[1], second[2], second[3]]
 }
 
 /// The sign mask of eights `eight` (0 to 3) under a word that holds four 7-bit indices below its top four bits.
@@ -92,7 +105,7 @@ pub(super) fn iq3_xxs(block: &[u8; 98], out: &mut [f32; 256]) {
         let word = u32::from_le_bytes(words[i / 4]);
         let scale = scale * (0.5 + (word >> 28) as f32) * 0.5;
         let entries = pair.map(|index| &grids::IQ3_XXS[usize::from(index)]);
-        signed_pair(scale, entries, word_signs(word, i % 4), out);
+        signed(scale, &joined(entries), word_signs(word, i % 4), out);
     }
 }
 
@@ -112,7 +125,7 @@ pub(super) fn iq3_s(block: &[u8; 110], out: &mut [f32; 256]) {
             &grids::IQ3_S[usize::from(pair[0]) | (high & 1) << 8],
             &grids::IQ3_S[usize::from(pair[1]) | (high >> 1 & 1) << 8],
         ];
-        signed_pair(scale, entries, signs[i], out);
+        signed(scale, &joined(entries), signs[i], out);
     }
 }
 

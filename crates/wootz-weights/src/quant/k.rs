@@ -54,7 +54,7 @@ pub(super) fn q3_k(block: &[u8; 110], out: &mut [f32; 256]) {
         let (quants, third) = (&quants[g / 8][half..][..16], &third[half..][..16]);
         for ((out, quant), third) in group.iter_mut().zip(quants).zip(third) {
             let quant = ((quant >> shift) & 3) | ((third >> (g / 2)) & 1) << 2;
-            *out = scale * f32::from(quant as i8 - 4);
+            *out = scale * (f32::from(quant) - 4.0);
         }
     }
 }
@@ -112,7 +112,7 @@ pub(super) fn q6_k(block: &[u8; 210], out: &mut [f32; 256]) {
             let scale = scale * f32::from(scales[2 * g + h] as i8);
             for ((out, low), top) in out.iter_mut().zip(&low[16 * h..]).zip(&top[16 * h..]) {
                 let quant = ((low >> low_shift) & 15) | ((top >> top_shift) & 3) << 4;
-                *out = scale * f32::from(quant as i8 - 32);
+                *out = scale * (f32::from(quant) - 32.0);
             }
         }
     }
