@@ -1,6 +1,7 @@
 //! What is on disk: checkpoints, quantisation codecs, tokenizers and chat templates.
 #![deny(unsafe_code)]
 
+pub mod chat_template;
 pub mod checkpoint;
 pub mod error;
 pub mod gguf;
