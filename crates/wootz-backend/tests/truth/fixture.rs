@@ -103,7 +103,8 @@ pub fn greedy(model: &mut dyn Model, prompt: &[u32], count: usize) -> Vec<u32> {
 
 /// The index of the greatest; the first of equals.
 pub fn likeliest(logits: &[f32]) -> u32 {
-    let better = |best: usize, (index, &logit): (usize, &f32)| if logit > logits[best] { index } else { best };
+    let better =
+        |best: usize, (index, &logit): (usize, &f32)| if logit > logits[best] { index } else { best };
     logits.iter().enumerate().fold(0, better) as u32
 }
 
@@ -111,6 +112,7 @@ pub fn likeliest(logits: &[f32]) -> u32 {
 pub fn distance(found: &[f32], expected: &[f32]) -> f32 {
     assert_eq!(found.len(), expected.len());
     let most = expected.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
-    let off = found.iter().zip(expected).map(|(x, y)| if x.is_finite() { (x - y).abs() } else { f32::INFINITY });
+    let off =
+        found.iter().zip(expected).map(|(x, y)| if x.is_finite() { (x - y).abs() } else { f32::INFINITY });
     off.fold(0.0, f32::max) / most
 }

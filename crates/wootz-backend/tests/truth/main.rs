@@ -6,4 +6,6 @@ mod fixture;
 mod formats;
 mod golden;
 mod partition;
+mod programs;
 mod real_models;
+mod steps;

@@ -17,7 +17,11 @@ fn chunks_give_the_same_bits() {
         for size in [1, 14, 2, 16, 7] {
             let rows = (0..size as u32).collect();
             let chunk = model.forward(&step(&prompt[start..start + size], start, rows)).unwrap();
-            assert_eq!(chunk, &whole[start * vocab..(start + size) * vocab], "{name}, {size} tokens from {start}");
+            assert_eq!(
+                chunk,
+                &whole[start * vocab..(start + size) * vocab],
+                "{name}, {size} tokens from {start}"
+            );
             start += size;
         }
         assert_eq!(start, prompt.len());
