@@ -2,6 +2,7 @@
 //!
 //! The fixtures are made by `scripts/fixtures/models.py`. Logits are compared by `max |Δ| / max |logit|`.
 
+mod device;
 mod fixture;
 mod formats;
 mod golden;

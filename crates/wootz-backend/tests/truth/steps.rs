@@ -6,9 +6,11 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use wootz_backend::Model;
 use wootz_backend::cpu::reference::{CachePrecision, Reference};
+use wootz_backend::cpu::{CpuModel, Isa};
 use wootz_backend::step::{SequenceSlice, Step, StepError, StepLimits};
 
-use crate::fixture::{fixtures, reference, step};
+use crate::device::device;
+use crate::fixture::{distance, fixtures, reference, step};
 
 const LIMITS: StepLimits = StepLimits { vocab: 96, positions: 64, rows: 32, samples: 8, pages: 9 };
 
@@ -127,17 +129,22 @@ fn nearly_valid() -> impl Strategy<Value = Step> {
 
 thread_local! {
     static MODEL: RefCell<Reference> = RefCell::new(reference(&fixtures().join("models/llama"), CachePrecision::F16));
+    static DEVICE: RefCell<CpuModel> = RefCell::new(device(&fixtures().join("models/llama"), Isa::detect(), 2));
 }
 
-/// Runs the step: an error is fine, a panic is not, and what is accepted has an answer for every sampled row.
+/// Runs the step: an error is fine, a panic is not, and what is accepted has an answer for every sampled row, the
+/// same from the device as from the reference.
 fn run(step: &Step) {
-    MODEL.with_borrow_mut(|model| {
-        let vocab = model.limits().vocab;
-        if let Ok(logits) = model.forward(step) {
-            assert_eq!(logits.len(), step.sample_rows.len() * vocab);
-            assert!(logits.iter().all(|logit| logit.is_finite()));
+    let reference = MODEL.with_borrow_mut(|model| model.forward(step).map(<[f32]>::to_vec));
+    let device = DEVICE.with_borrow_mut(|model| model.forward(step).map(<[f32]>::to_vec));
+    match (reference, device) {
+        (Ok(reference), Ok(device)) => {
+            assert_eq!(reference.len(), step.sample_rows.len() * LIMITS.vocab);
+            // Both have seen the same steps, so their pools hold the same, written or not.
+            assert!(reference.is_empty() || distance(&device, &reference) < 1e-3);
         }
-    });
+        (reference, device) => assert!(reference.is_err() && device.is_err()),
+    }
 }
 
 proptest! {
