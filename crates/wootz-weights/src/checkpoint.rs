@@ -91,10 +91,14 @@ impl Checkpoint {
         if let Some(tensor) = self.tensor(name) {
             return Ok(tensor);
         }
-        if let Source::HuggingFace { unsupported, .. } = &self.source
-            && let Some(found) = unsupported.get(name)
-        {
-            return Err(found.error(name));
+        if let Source::HuggingFace { config, unsupported } = &self.source {
+            if let Some(found) = unsupported.get(name) {
+                return Err(found.error(name));
+            }
+            if let Some(method) = quantization_method(config) {
+                let (path, tensor) = (self.path.clone(), name.to_string());
+                return Err(WeightsError::UnsupportedQuantization { path, tensor, method });
+            }
         }
         Err(WeightsError::MissingTensor {
             path: self.path.clone(),
@@ -145,6 +149,15 @@ impl Checkpoint {
             self.tensors.iter().filter(alike).take(3).map(|tensor| tensor.name.as_str()).collect();
         if names.is_empty() { String::new() } else { format!(", for instance {}", names.join(", ")) }
     }
+}
+
+/// The method by which a folder's tensors are quantised, if its configuration names one.
+fn quantization_method(config: &Json) -> Option<String> {
+    if let Some(quantization) = config.get("quantization_config") {
+        let method = quantization.get("quant_method").and_then(Json::as_str);
+        return Some(method.unwrap_or("a method without a name").to_string());
+    }
+    config.get("quantization").map(|_| "MLX".to_string())
 }
 
 /// A file that is no GGUF: says what it seems to be and what to pass instead.

@@ -64,6 +64,16 @@ pub enum WeightsError {
         /// The types that are supported.
         supported: String,
     },
+    /// A tensor that the model needs is there only in a quantised form that Wootz cannot read.
+    #[error("{} has no tensor {tensor}, since it is quantised by {method}, which is not supported; supported are safetensors in F32, F16 or BF16, and GGUF files of any type", path.display())]
+    UnsupportedQuantization {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The name that was asked for.
+        tensor: String,
+        /// What `config.json` says about the method: `gptq`.
+        method: String,
+    },
     /// A tensor that the model needs is not in the checkpoint.
     #[error("{} has no tensor {tensor}; it has {count} others{similar}", path.display())]
     MissingTensor {

@@ -65,6 +65,22 @@ fn an_unreadable_dtype_is_an_error_only_when_needed() {
 }
 
 #[test]
+fn an_unknown_quantisation_is_named() {
+    for (config, method) in [
+        (r#"{"quantization_config": {"quant_method": "gptq"}}"#, "gptq"),
+        (r#"{"quantization_config": 7}"#, "a method without a name"),
+        (r#"{"quantization": {"bits": 4}}"#, "MLX"),
+    ] {
+        let folder = copy();
+        std::fs::write(folder.path().join("config.json"), config).unwrap();
+        let checkpoint = Checkpoint::open(folder.path()).unwrap();
+        assert!(checkpoint.require("model.norm.weight").is_ok());
+        let message = checkpoint.require("model.layers.0.mlp.up_proj.weight").unwrap_err().to_string();
+        assert!(message.contains(&format!("quantised by {method}, which is not supported")), "{message}");
+    }
+}
+
+#[test]
 fn missing_files_are_named() {
     let folder = copy();
     std::fs::remove_file(folder.path().join("model-00002-of-00002.safetensors")).unwrap();
@@ -75,6 +91,8 @@ fn missing_files_are_named() {
         message.contains("a folder without model.safetensors or model.safetensors.index.json"),
         "{message}"
     );
+    std::fs::write(folder.path().join("pytorch_model.bin"), b"PK").unwrap();
+    assert!(complaint(folder.path()).contains("weights in PyTorch's format"), "{}", complaint(folder.path()));
     std::fs::remove_file(folder.path().join("config.json")).unwrap();
     std::fs::write(folder.path().join("model.gguf"), b"GGUF").unwrap();
     let message = complaint(folder.path());
@@ -132,6 +150,7 @@ fn damage_is_named() {
     assert!(parse(&one("[4]", "[0,16]")).is_ok());
     says(&one("[5]", "[0,16]"), "tensor w: found 16 bytes for the shape [5] of F32; expected 20");
     says(&one("[4]", "[4,20]"), "tensor w needs 16 bytes");
+    says(&one(&format!("[{}4]", "1,".repeat(1000)), "[0,16]"), "1001 dimensions; expected at most 16");
     says(&one("[4]", "[16,0]"), "data_offsets [16, 0]");
     says(&one("[4294967296,4294967296,4]", "[0,16]"), "larger than any memory");
     says(&one("[4]", "[18446744073709551600,18446744073709551615]"), "truncated or damaged");

@@ -159,20 +159,24 @@ fn read_json(path: &Path) -> Result<Json, WeightsError> {
     })
 }
 
-/// The folder lacks `missing`; a GGUF file in it is probably what was meant.
+/// The folder lacks `missing`: says what it has that may have been meant.
 fn no_model(path: &Path, missing: &str) -> WeightsError {
-    let gguf = std::fs::read_dir(path).ok().and_then(|entries| {
-        let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-        files.sort();
-        files.into_iter().find(|file| file.extension().is_some_and(|extension| extension == "gguf"))
-    });
-    let expected = match gguf {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(path)
+        .map(|entries| entries.filter_map(|entry| Some(entry.ok()?.path())).collect())
+        .unwrap_or_default();
+    files.sort();
+    let with =
+        |extension: &str| files.iter().find(|file| file.extension().is_some_and(|found| found == extension));
+    let expected = match with("gguf") {
         Some(file) => format!("{missing} in it, or the file {}", file.display()),
         None => format!("{missing} in it, or a .gguf file instead of a folder"),
     };
-    WeightsError::NotACheckpoint {
-        path: path.to_path_buf(),
-        found: format!("a folder without {missing}"),
-        expected,
-    }
+    let found = match with("bin").or(with("pt")).or(with("pth")) {
+        Some(file) => format!(
+            "a folder without {missing} (weights in PyTorch's format, {}, cannot be read)",
+            file.display()
+        ),
+        None => format!("a folder without {missing}"),
+    };
+    WeightsError::NotACheckpoint { path: path.to_path_buf(), found, expected }
 }

@@ -13,6 +13,9 @@ use serde::{Deserialize, Deserializer};
 use crate::error::WeightsError;
 use crate::tensor::{TensorType, tensor_bytes};
 
+/// More dimensions than any model's tensors have; keeps messages that show a shape short.
+const DIMENSION_LIMIT: usize = 16;
+
 /// What a safetensors file says before its data begins.
 #[derive(Debug, Clone)]
 pub struct Header {
@@ -143,6 +146,15 @@ fn locate(
             length: length as u64,
         });
     };
+    if entry.shape.len() > DIMENSION_LIMIT {
+        let expected = format_args!("at most {DIMENSION_LIMIT}");
+        return Err(WeightsError::malformed(
+            path,
+            place,
+            format_args!("{} dimensions", entry.shape.len()),
+            expected,
+        ));
+    }
     let dimension = |dimension: &u64| usize::try_from(*dimension).ok();
     let Some(shape) = entry.shape.iter().map(dimension).collect::<Option<Vec<usize>>>() else {
         let found = format!("the shape {:?}", entry.shape);
