@@ -41,7 +41,8 @@ impl Checkpoint {
     /// Opens a `.gguf` file (any part of a split one) or a folder with `config.json` and safetensors.
     ///
     /// # Errors
-    /// When there is no model, or when a file is damaged: named are the file, the tensor, and what would be right.
+    /// When there is no model, or when a file is damaged: named are the file, the tensor, and what would be
+    /// right.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, WeightsError> {
         let path = path.as_ref();
         let facts = std::fs::metadata(path).map_err(WeightsError::io(path, "open"))?;

@@ -37,9 +37,10 @@ impl MappedFile {
                 expected: "a file with tensors".to_string(),
             });
         }
-        // SAFETY: the map is read-only and private, and its bytes are only ever read as plain integers, for which
-        // every bit pattern is valid. What remains is another process changing or truncating the file meanwhile,
-        // which no reader of mapped files can rule out; model files are written once and then only read.
+        // SAFETY: the map is read-only, and its bytes are only ever read as plain integers, for
+        // which every bit pattern is valid. What remains is another process changing or truncating the file
+        // meanwhile, which no reader of mapped files can rule out; model files are written once and then only
+        // read.
         let map = unsafe { Mmap::map(&file) }.map_err(WeightsError::io(path, "map"))?;
         Ok(Arc::new(Self { path: path.to_path_buf(), map }))
     }
@@ -54,9 +55,9 @@ impl MappedFile {
         &self.path
     }
 
-    /// Lets the whole pages inside the byte range `range` leave resident memory, for instance after a tensor has been
-    /// repacked. Reading them again is allowed and fetches them from the file again. Does nothing where the operating
-    /// system has no such request.
+    /// Lets the whole pages inside the byte range `range` leave resident memory, for instance after a tensor
+    /// has been repacked. Reading them again is allowed and fetches them from the file again. Does nothing
+    /// where the operating system has no such request.
     pub fn release(&self, range: Range<usize>) {
         let start = range.start.next_multiple_of(PAGE_MULTIPLE);
         // A page that the file's end cuts short counts as whole.
@@ -70,8 +71,8 @@ impl MappedFile {
         }
         #[cfg(unix)]
         {
-            // SAFETY: the map is file-backed and never written, so dropped pages come back from the file with the
-            // same bytes: whoever still borrows them sees no change. `start..end` lies inside the map.
+            // SAFETY: the map is file-backed and never written, so dropped pages come back from the file with
+            // the same bytes: whoever still borrows them sees no change. `start..end` lies inside the map.
             let advised = unsafe {
                 self.map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, end - start)
             };

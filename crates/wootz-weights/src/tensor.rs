@@ -150,8 +150,8 @@ pub struct Tensor {
     pub shape: Vec<usize>,
     /// The file that holds it.
     pub file: Arc<MappedFile>,
-    /// Where its bytes are in the file; checked against the file's length and the shape when opened. The start has no
-    /// particular alignment (safetensors promises none).
+    /// Where its bytes are in the file; checked against the file's length and the shape when opened. The
+    /// start has no particular alignment (safetensors promises none).
     pub bytes: Range<usize>,
 }
 

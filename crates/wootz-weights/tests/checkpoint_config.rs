@@ -40,7 +40,7 @@ fn the_shipped_model_reads_as_its_own_config() {
 fn files_called_llama_hold_other_families() {
     let class = |entries: &[(&str, Value)]| made(entries)["architectures"][0].clone();
     let llama = architecture("llama");
-    assert_eq!(class(&[llama.clone()]), "LlamaForCausalLM");
+    assert_eq!(class(std::slice::from_ref(&llama)), "LlamaForCausalLM");
     assert_eq!(class(&[llama.clone(), ("llama.expert_count", Value::U32(8))]), "MixtralForCausalLM");
     assert_eq!(class(&[llama, ("llama.attention.sliding_window", Value::U32(4096))]), "MistralForCausalLM");
     assert_eq!(class(&[architecture("qwen2")]), "Qwen2ForCausalLM");

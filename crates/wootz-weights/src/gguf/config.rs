@@ -1,4 +1,5 @@
-//! GGUF metadata in the vocabulary of a Hugging Face `config.json`, so that one reader makes a model description of both.
+//! GGUF metadata in the vocabulary of a Hugging Face `config.json`, so that one reader makes a model
+//! description of both.
 
 use serde_json::{Map, Number, Value as Json, json};
 
@@ -14,7 +15,8 @@ const ARCHITECTURES: &[(&str, &str, &str)] = &[
     ("qwen3", "Qwen3ForCausalLM", "qwen3"),
 ];
 
-/// Keys after the architecture's prefix, and what `config.json` calls them. The meaning and unit are the same.
+/// Keys after the architecture's prefix, and what `config.json` calls them. The meaning and unit are the
+/// same.
 const KEYS: &[(&str, &str)] = &[
     ("embedding_length", "hidden_size"),
     ("feed_forward_length", "intermediate_size"),

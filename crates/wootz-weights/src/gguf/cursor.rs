@@ -53,8 +53,8 @@ impl<'a> Cursor<'a> {
         self.take(count.saturating_mul(size), place)
     }
 
-    /// Refuses a count of items that cannot be there, since each takes at least `least` bytes: so that room for
-    /// `count` of them may be reserved.
+    /// Refuses a count of items that cannot be there, since each takes at least `least` bytes: so that room
+    /// for `count` of them may be reserved.
     pub(super) fn expect_items(
         &self,
         count: u64,

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use super::value::{Array, Strings, Value};
 use crate::error::WeightsError;
 
-/// An ordered map of keys to values. Getters come in pairs: `get_x` needs the key, `optional_x` allows its absence.
+/// An ordered map of keys to values. Getters come in pairs: `get_x` needs the key, `optional_x` allows its
+/// absence.
 #[derive(Debug, Clone)]
 pub struct Metadata {
     path: PathBuf,

@@ -82,8 +82,8 @@ impl Strings {
 
     /// Strings that lie in `bytes` one after another, each up to its end.
     fn from_bytes(bytes: Vec<u8>, ends: Vec<usize>) -> Self {
-        // One check of the whole text is far cheaper than one of each string, and says the same if no string ends
-        // within a character.
+        // One check of the whole text is far cheaper than one of each string, and says the same if no string
+        // ends within a character.
         match String::from_utf8(bytes) {
             Ok(text) if ends.iter().all(|end| text.is_char_boundary(*end)) => Self { text, ends },
             Ok(text) => Self::lossy(text.as_bytes(), &ends),

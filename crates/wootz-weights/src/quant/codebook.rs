@@ -8,8 +8,8 @@ const IQ4: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 
 /// E2M1 floats, doubled so that they are whole: sign, two bits of exponent, one of mantissa.
 const E2M1: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
 
-/// Half of every unsigned E4M3 float (bias 7), since the values it scales are doubled. 0x7f is no number and counts as 0;
-/// the top bit is ignored, except that 0xff is a number.
+/// Half of every unsigned E4M3 float (bias 7), since the values it scales are doubled. 0x7f is no number and
+/// counts as 0; the top bit is ignored, except that 0xff is a number.
 static HALF_E4M3: [f32; 256] = {
     let mut table = [0.0; 256];
     let mut byte = 0_usize;
@@ -58,14 +58,15 @@ pub(super) fn iq4_xs(block: &[u8; 136], out: &mut [f32; 256]) {
 
 /// `exponent u8 · 32 nibbles`: `2^(e - 127) · E2M1` (OCP Microscaling).
 pub(super) fn mxfp4(block: &[u8; 17], out: &mut [f32; 32]) {
-    // Half the scale, since the values are doubled: 2^(e - 128), which is subnormal for the two lowest exponents.
+    // Half the scale, since the values are doubled: 2^(e - 128), which is subnormal for the two lowest
+    // exponents.
     let exponent = u32::from(block[0]);
     let bits = if exponent < 2 { 0x0020_0000 << exponent } else { (exponent - 1) << 23 };
     look_up(f32::from_bits(bits), &E2M1, part::<1, 16, _>(block), out);
 }
 
-/// `4 scales E4M3 · for each 16 elements 8 bytes of nibbles`: `s · E2M1`. A further scale of the whole tensor is a tensor
-/// of its own.
+/// `4 scales E4M3 · for each 16 elements 8 bytes of nibbles`: `s · E2M1`. A further scale of the whole tensor
+/// is a tensor of its own.
 pub(super) fn nvfp4(block: &[u8; 36], out: &mut [f32; 64]) {
     let (quants, _) = part::<4, 32, _>(block).as_chunks::<8>();
     let (outs, _) = out.as_chunks_mut::<16>();

@@ -42,7 +42,8 @@ fn joined([first, second]: [&[i8; 4]; 2]) -> [i8; 8] {
     [first[0], first[1], first[2], first[3], second[0], second[1], second[2], second[3]]
 }
 
-/// The sign mask of eights `eight` (0 to 3) under a word that holds four 7-bit indices below its top four bits.
+/// The sign mask of eights `eight` (0 to 3) under a word that holds four 7-bit indices below its top four
+/// bits.
 fn word_signs(word: u32, eight: usize) -> u8 {
     SIGNS[(word >> (7 * eight)) as usize & 127]
 }
@@ -66,7 +67,8 @@ pub(super) fn iq2_xxs(block: &[u8; 66], out: &mut [f32; 256]) {
     }
 }
 
-/// `d f16 · 32 u16 of a 9-bit index and a 7-bit sign index · 16 scales of 4 bits`: `d · (s + ½) / 4 · ± grid`.
+/// `d f16 · 32 u16 of a 9-bit index and a 7-bit sign index · 16 scales of 4 bits`: `d · (s + ½) / 4 · ±
+/// grid`.
 pub(super) fn iq2_xs(block: &[u8; 74], out: &mut [f32; 256]) {
     let scale = half_at::<0, _>(block);
     let (quants, _) = part::<2, 64, _>(block).as_chunks::<2>();
@@ -137,8 +139,8 @@ fn shifted(scale: f32, grid: &[i8; 8], minus: bool, out: &mut [f32; 8]) {
     }
 }
 
-/// `d f16 · 32 low bytes of indices · for each 32 a u16 of four times three high bits, a scale of 3 bits and the sign of
-/// ⅛`: `d · (2 s + 1) · (grid ± ⅛)`.
+/// `d f16 · 32 low bytes of indices · for each 32 a u16 of four times three high bits, a scale of 3 bits and
+/// the sign of ⅛`: `d · (2 s + 1) · (grid ± ⅛)`.
 pub(super) fn iq1_s(block: &[u8; 50], out: &mut [f32; 256]) {
     let scale = half_at::<0, _>(block);
     let low = part::<2, 32, _>(block);
@@ -152,8 +154,8 @@ pub(super) fn iq1_s(block: &[u8; 50], out: &mut [f32; 256]) {
     }
 }
 
-/// `32 low bytes of indices · for each 8 a nibble of three high bits and the sign of ⅛ · four u16 of four scales of 3 bits
-/// and, at the top, a nibble of d`: `d · (2 s + 1) · (grid ± ⅛)`.
+/// `32 low bytes of indices · for each 8 a nibble of three high bits and the sign of ⅛ · four u16 of four
+/// scales of 3 bits and, at the top, a nibble of d`: `d · (2 s + 1) · (grid ± ⅛)`.
 pub(super) fn iq1_m(block: &[u8; 56], out: &mut [f32; 256]) {
     let low = part::<0, 32, _>(block);
     let high = part::<32, 16, _>(block);

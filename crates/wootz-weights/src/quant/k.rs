@@ -1,10 +1,11 @@
-//! K-quants: super-blocks of 256 elements, whose groups of 16 or 32 have small integer scales under one f16 scale.
+//! K-quants: super-blocks of 256 elements, whose groups of 16 or 32 have small integer scales under one f16
+//! scale.
 
 use super::{half_at, part};
 
-/// Scales and minima of the eight groups of Q4_K and Q5_K, 6 bits each, in 12 bytes: bytes 0..4 have the low 6 bits of
-/// scales 0..4 and bytes 4..8 those of minima 0..4; their top 2 bits are the top bits of scales and minima 4..8, whose
-/// low nibbles share bytes 8..12.
+/// Scales and minima of the eight groups of Q4_K and Q5_K, 6 bits each, in 12 bytes: bytes 0..4 have the low
+/// 6 bits of scales 0..4 and bytes 4..8 those of minima 0..4; their top 2 bits are the top bits of scales and
+/// minima 4..8, whose low nibbles share bytes 8..12.
 pub(super) fn scales_and_minima(packed: &[u8; 12]) -> [(u8, u8); 8] {
     std::array::from_fn(|group| {
         if group < 4 {
@@ -16,7 +17,8 @@ pub(super) fn scales_and_minima(packed: &[u8; 12]) -> [(u8, u8); 8] {
     })
 }
 
-/// `16 scales (low nibble) and minima (high) · 256 two-bit quants · d f16 · dmin f16`: `d · s · q - dmin · m`.
+/// `16 scales (low nibble) and minima (high) · 256 two-bit quants · d f16 · dmin f16`: `d · s · q - dmin ·
+/// m`.
 ///
 /// A run of 128 elements shares 32 bytes: bits 0..2 are elements 0..32, bits 2..4 elements 32..64 and so on.
 pub(super) fn q2_k(block: &[u8; 84], out: &mut [f32; 256]) {
@@ -37,8 +39,8 @@ pub(super) fn q2_k(block: &[u8; 84], out: &mut [f32; 256]) {
 
 /// `256 third bits · 256 two-bit quants · 16 six-bit scales · d f16`: `d · (s - 32) · (q - 4)`.
 ///
-/// The two low bits lie as in Q2_K; bit `g` of byte `i` is the third bit of element `32 g + i`. Scale `i` has its low
-/// nibble in byte `i % 8` (low half for the first eight) and its top two bits in byte `8 + i % 4`.
+/// The two low bits lie as in Q2_K; bit `g` of byte `i` is the third bit of element `32 g + i`. Scale `i` has
+/// its low nibble in byte `i % 8` (low half for the first eight) and its top two bits in byte `8 + i % 4`.
 pub(super) fn q3_k(block: &[u8; 110], out: &mut [f32; 256]) {
     let third = part::<0, 32, _>(block);
     let (quants, _) = part::<32, 64, _>(block).as_chunks::<32>();
@@ -61,7 +63,8 @@ pub(super) fn q3_k(block: &[u8; 110], out: &mut [f32; 256]) {
 
 /// `d f16 · dmin f16 · 12 bytes of scales and minima · 256 nibbles`: `d · s · q - dmin · m`.
 ///
-/// Each run of 64 elements shares 32 bytes: the low nibbles are its first 32 elements, the high ones the rest.
+/// Each run of 64 elements shares 32 bytes: the low nibbles are its first 32 elements, the high ones the
+/// rest.
 pub(super) fn q4_k(block: &[u8; 144], out: &mut [f32; 256]) {
     let (scale, minimum) = (half_at::<0, _>(block), half_at::<2, _>(block));
     let groups = scales_and_minima(part::<4, 12, _>(block));
@@ -95,8 +98,8 @@ pub(super) fn q5_k(block: &[u8; 176], out: &mut [f32; 256]) {
 
 /// `256 low nibbles · 256 top two bits · 16 i8 scales · d f16`: `d · s · (q - 32)`.
 ///
-/// A run of 128 elements has 64 bytes of nibbles (low halves: its first 64 elements) and 32 bytes of top bits (bits 0..2:
-/// its first 32 elements, and so on).
+/// A run of 128 elements has 64 bytes of nibbles (low halves: its first 64 elements) and 32 bytes of top bits
+/// (bits 0..2: its first 32 elements, and so on).
 pub(super) fn q6_k(block: &[u8; 210], out: &mut [f32; 256]) {
     let (low, _) = part::<0, 128, _>(block).as_chunks::<32>();
     let (top, _) = part::<128, 64, _>(block).as_chunks::<32>();

@@ -1,6 +1,7 @@
 //! Blocks of 32 elements with one f16 scale, some with an f16 minimum too.
 //!
-//! Nibbles: the low ones are elements 0..16, the high ones 16..32. Fifth bits: element 0 is the lowest of the first byte.
+//! Nibbles: the low ones are elements 0..16, the high ones 16..32. Fifth bits: element 0 is the lowest of the
+//! first byte.
 
 use super::{half_at, part};
 

@@ -2,8 +2,8 @@
 
 use super::{half_at, part};
 
-/// Five ternary digits in a byte, as the fraction `byte / 256`: the first digit of `3 · fraction` is element 0, and
-/// multiplying by powers of three (dropping whole parts) brings the others to the front.
+/// Five ternary digits in a byte, as the fraction `byte / 256`: the first digit of `3 · fraction` is element
+/// 0, and multiplying by powers of three (dropping whole parts) brings the others to the front.
 fn digit(byte: u8, power: u8) -> f32 {
     let digit = ((u16::from(byte.wrapping_mul(power)) * 3) >> 8) as i8;
     f32::from(digit - 1)
@@ -13,8 +13,8 @@ const POWERS: [u8; 5] = [1, 3, 9, 27, 81];
 
 /// `48 bytes of five digits · 4 bytes of four · d f16`: `d · q`.
 ///
-/// Digit `n` of bytes 0..32 are elements `32 n ..`, of bytes 32..48 elements `160 + 16 n ..`, of the last four
-/// `240 + 4 n ..`.
+/// Digit `n` of bytes 0..32 are elements `32 n ..`, of bytes 32..48 elements `160 + 16 n ..`, of the last
+/// four `240 + 4 n ..`.
 pub(super) fn tq1_0(block: &[u8; 54], out: &mut [f32; 256]) {
     let scale = half_at::<52, _>(block);
     let (first, rest) = out.split_at_mut(160);
@@ -33,8 +33,8 @@ fn digits<const N: usize>(scale: f32, bytes: &[u8; N], out: &mut [f32]) {
     }
 }
 
-/// `256 two-bit quants · d f16`: `d · (q - 1)`. A run of 128 elements shares 32 bytes: bits 0..2 are elements 0..32, and
-/// so on.
+/// `256 two-bit quants · d f16`: `d · (q - 1)`. A run of 128 elements shares 32 bytes: bits 0..2 are elements
+/// 0..32, and so on.
 pub(super) fn tq2_0(block: &[u8; 66], out: &mut [f32; 256]) {
     let scale = half_at::<64, _>(block);
     let (quants, _) = part::<0, 64, _>(block).as_chunks::<32>();

@@ -1,7 +1,7 @@
 //! The header of a safetensors file: `length u64 · JSON · data`.
 //!
-//! The JSON maps each name to `{"dtype": "BF16", "shape": [out, in], "data_offsets": [start, end]}`, offsets counted from
-//! the end of the header, and `__metadata__` to free text.
+//! The JSON maps each name to `{"dtype": "BF16", "shape": [out, in], "data_offsets": [start, end]}`, offsets
+//! counted from the end of the header, and `__metadata__` to free text.
 
 use std::fmt;
 use std::ops::Range;
