@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use wootz_backend::Model;
 use wootz_backend::cpu::reference::CachePrecision;
 use wootz_backend::cpu::{CpuModel, CpuSettings, Isa};
 use wootz_spec::ModelSpec;
