@@ -111,4 +111,29 @@ mod tests {
             MappedFile::open(folder.path().join("absent")).unwrap_err().to_string().contains("cannot open")
         );
     }
+
+    /// Resident KiB of the mapping of `path`, by the kernel's own account.
+    #[cfg(target_os = "linux")]
+    fn resident(path: &Path) -> u64 {
+        let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let mut lines = maps.lines().skip_while(|line| !line.ends_with(path.to_str().unwrap()));
+        let rss = lines.find_map(|line| line.strip_prefix("Rss:")).unwrap();
+        rss.trim().strip_suffix(" kB").unwrap().parse().unwrap()
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn released_pages_leave_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().canonicalize().unwrap().join("data");
+        std::fs::write(&path, vec![1; 4 << 20]).unwrap();
+        let file = MappedFile::open(&path).unwrap();
+        assert_eq!(file.bytes().iter().map(|byte| u64::from(*byte)).sum::<u64>(), 4 << 20);
+        assert_eq!(resident(&path), 4096);
+        file.release(0..1 << 20);
+        // Fewer where the kernel had mapped larger pages, and dropped a whole one.
+        assert!(resident(&path) <= 3072, "{} KiB", resident(&path));
+        file.release(0..4 << 20);
+        assert_eq!(resident(&path), 0);
+    }
 }
