@@ -129,7 +129,7 @@ mod tests {
         std::fs::write(&path, vec![1; 4 << 20]).unwrap();
         let file = MappedFile::open(&path).unwrap();
         assert_eq!(file.bytes().iter().map(|byte| u64::from(*byte)).sum::<u64>(), 4 << 20);
-        assert_eq!(resident(&path), 4096);
+        assert!(resident(&path) > 3072, "{} KiB", resident(&path));
         file.release(0..1 << 20);
         // Fewer where the kernel had mapped larger pages, and dropped a whole one.
         assert!(resident(&path) <= 3072, "{} KiB", resident(&path));
