@@ -9,6 +9,7 @@ pub mod mapped;
 mod quant;
 pub mod safetensors;
 pub mod tensor;
+pub mod tokenizer;
 
 pub use checkpoint::{Checkpoint, CheckpointFormat};
 pub use error::WeightsError;
