@@ -6,6 +6,7 @@ pub mod elementwise;
 pub mod executor;
 mod heads;
 pub mod kv;
+pub mod limits;
 mod load;
 pub mod matmul;
 pub mod memory;

@@ -157,7 +157,7 @@ impl Input {
                 assert!(values.len().is_multiple_of(group), "{} columns in groups of {group}", values.len());
                 for (chunk, part) in values.chunks(INT8_CHUNK).enumerate() {
                     let at = chunk * self.rows + row;
-                    super::kernels::kernels(self.isa).quantize(
+                    super::kernels::kernels(&self.isa).quantize(
                         self.kind,
                         part,
                         &mut cells.write(at..at + 1)[0],

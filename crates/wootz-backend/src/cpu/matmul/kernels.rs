@@ -80,9 +80,11 @@ struct Scalar;
 impl Kernels for Scalar {}
 
 /// The kernels of `isa`.
-pub fn kernels(isa: Isa) -> &'static dyn Kernels {
+pub fn kernels(isa: &Isa) -> &dyn Kernels {
     match isa {
-        Isa::Scalar | Isa::Avx2(_) | Isa::Avx512(_) | Isa::Neon(_) => &Scalar,
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512(token) => token,
+        _ => &Scalar,
     }
 }
 

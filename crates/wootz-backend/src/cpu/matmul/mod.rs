@@ -20,6 +20,9 @@ pub mod pack;
 pub mod storage;
 pub mod unpack;
 
+#[cfg(test)]
+mod tests;
+
 use std::ops::Range;
 
 use half::bf16;
@@ -250,7 +253,7 @@ impl PackedMatrix {
         unpacked: &Shared<UnpackedPanel>,
         sums: &mut [Lanes],
     ) {
-        let kernels = kernels(self.isa);
+        let kernels = kernels(&self.isa);
         if rows <= FEW_ROWS && self.multiply_few(format, memory, start, input, rows, sums) {
             return;
         }
@@ -280,7 +283,7 @@ impl PackedMatrix {
         rows: usize,
         sums: &mut [Lanes],
     ) -> bool {
-        let kernels = kernels(self.isa);
+        let kernels = kernels(&self.isa);
         // Passes of equal length: 5 rows are 3 and 2, not 4 and 1.
         let pass = rows.div_ceil(rows.div_ceil(PASS_ROWS).max(1)).max(1);
         for (index, sums) in sums.chunks_exact_mut(rows.max(1)).enumerate() {
@@ -303,7 +306,7 @@ impl PackedMatrix {
         decoded: &Shared<f32>,
         sums: &mut [Lanes],
     ) {
-        let kernels = kernels(self.isa);
+        let kernels = kernels(&self.isa);
         for chunk in 0..self.columns.div_ceil(DENSE_CHUNK) {
             let first = chunk * DENSE_CHUNK;
             let columns = (self.columns - first).min(DENSE_CHUNK);
@@ -348,7 +351,7 @@ impl PackedMatrix {
                 let unpacked = &mut scratch.unpacked.write(0..1)[0];
                 let parts = segments(*format, panel.bytes, self.columns).zip(out.chunks_mut(SEGMENT_COLUMNS));
                 for (segment, out) in parts {
-                    kernels(self.isa).unpack(*format, segment, 0, unpacked);
+                    kernels(&self.isa).unpack(*format, segment, 0, unpacked);
                     dequantize(*format, unpacked, 0, lane, out);
                 }
             }

@@ -5,6 +5,8 @@
 //! instructions.
 
 pub mod arena;
+#[cfg(target_arch = "x86_64")]
+pub mod avx512;
 pub mod isa;
 pub mod lanes;
 #[cfg(target_arch = "x86_64")]
@@ -13,6 +15,7 @@ mod lanes_avx2;
 mod lanes_avx512;
 #[cfg(target_arch = "aarch64")]
 mod lanes_neon;
+pub mod peak;
 pub mod shared;
 mod vector;
 
