@@ -16,6 +16,11 @@ pub struct Event {
 /// What happened to a request. `Finished` and `Failed` are the last word on it.
 #[derive(Debug, Clone)]
 pub enum EventKind {
+    /// The prompt is computed; the first token is next.
+    Prompted {
+        /// How many of its tokens did not have to be computed.
+        reused: usize,
+    },
     /// The next token of the answer.
     Token(Sampled),
     /// The answer is complete.

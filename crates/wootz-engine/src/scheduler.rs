@@ -141,6 +141,10 @@ impl Scheduler {
             let sequence = &mut self.running[index];
             sequence.computed += planned.rows;
             let Some(sample) = planned.sample else { continue };
+            if sequence.generated() == 0 {
+                let kind = EventKind::Prompted { reused: sequence.reused };
+                events.push(Event { request: sequence.id, kind });
+            }
             let row = &logits[sample * vocab..(sample + 1) * vocab];
             let place = Place { context: &sequence.tokens, draw: sequence.generated() as u64 };
             let mut ended = None;

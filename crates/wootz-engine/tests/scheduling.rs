@@ -74,6 +74,7 @@ fn run(scheduler: &mut Scheduler, model: &mut FakeModel, answers: &mut HashMap<R
             match event.kind {
                 EventKind::Token(sampled) => answer.tokens.push(sampled.token),
                 EventKind::Finished { reason, usage } => answer.end = Some((reason, usage)),
+                EventKind::Prompted { .. } => assert!(answer.tokens.is_empty()),
                 EventKind::Failed(error) => panic!("{error}"),
             }
         }
@@ -184,6 +185,7 @@ fn a_device_fault_fails_the_requests_of_one_step() {
     let mut tokens = 0;
     let error = loop {
         match stream.next_event().unwrap() {
+            EventKind::Prompted { reused } => assert_eq!((reused, tokens), (0, 0)),
             EventKind::Token(_) => tokens += 1,
             EventKind::Failed(error) => break error,
             EventKind::Finished { .. } => panic!("it had to fail"),
@@ -216,8 +218,12 @@ fn the_engine_streams_refuses_and_forgets_the_gone() {
     let request = request(vec![1, 2], 7, Some(9));
     let stream = engine.submit(request.clone()).unwrap();
     let mut tokens = Vec::new();
-    while let EventKind::Token(sampled) = stream.next_event().unwrap() {
-        tokens.push(sampled.token);
+    loop {
+        match stream.next_event().unwrap() {
+            EventKind::Prompted { .. } => {}
+            EventKind::Token(sampled) => tokens.push(sampled.token),
+            _ => break,
+        }
     }
     assert_eq!(tokens, naive(&request, 128).0);
 }

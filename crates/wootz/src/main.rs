@@ -1,4 +1,39 @@
 //! The `wootz` command line.
 #![forbid(unsafe_code)]
 
-fn main() {}
+mod answer;
+mod arguments;
+mod bench;
+mod chat;
+mod commands;
+mod conversation;
+mod failure;
+mod interrupt;
+mod loading;
+mod model_path;
+mod sampling_options;
+mod table;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use arguments::{Arguments, Command};
+
+fn main() -> ExitCode {
+    // Usage errors leave here, with code 2.
+    let arguments = Arguments::parse();
+    let result = match arguments.command {
+        Command::Run(run) => commands::run::run(run),
+        Command::Bench(bench) => commands::bench::run(&bench),
+        Command::Info(info) => commands::info::run(&info),
+        Command::Tokenize(tokenize) => commands::tokenize::run(&tokenize),
+        Command::Perplexity(perplexity) => commands::perplexity::run(&perplexity),
+        Command::Completions(completions) => commands::completions::run(&completions),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

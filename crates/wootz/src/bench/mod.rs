@@ -1,0 +1,7 @@
+//! Measuring a model's speed beside what the machine can do.
+
+pub mod ideal;
+pub mod memory;
+pub mod report;
+pub mod statistics;
+pub mod workload;

@@ -1,0 +1,157 @@
+//! The two things that are measured: reading a prompt, and generating.
+
+use std::time::{Duration, Instant};
+
+use wootz_backend::cache::pages_for;
+use wootz_backend::model::Model;
+use wootz_backend::step::{SequenceSlice, Step};
+
+use crate::failure::Failure;
+
+/// One measurement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Workload {
+    /// One sequence's prompt, from an empty context.
+    Prompt {
+        /// Its length.
+        tokens: usize,
+    },
+    /// Several sequences, a token each in a step, from an empty context.
+    Generation {
+        /// Tokens of each.
+        tokens: usize,
+        /// Sequences.
+        batch: usize,
+    },
+}
+
+impl Workload {
+    /// Tokens that it computes.
+    pub fn tokens(self) -> usize {
+        match self {
+            Workload::Prompt { tokens } => tokens,
+            Workload::Generation { tokens, batch } => tokens * batch,
+        }
+    }
+
+    /// Steps that it takes where a step has at most `rows` rows.
+    pub fn steps(self, rows: usize) -> usize {
+        match self {
+            Workload::Prompt { tokens } => tokens.div_ceil(rows),
+            Workload::Generation { tokens, .. } => tokens,
+        }
+    }
+
+    /// Pages of the pool that it writes.
+    pub fn pages(self) -> usize {
+        match self {
+            Workload::Prompt { tokens } => pages_for(tokens),
+            Workload::Generation { tokens, batch } => batch * pages_for(tokens),
+        }
+    }
+
+    /// Sequences in a step.
+    pub fn batch(self) -> usize {
+        match self {
+            Workload::Prompt { .. } => 1,
+            Workload::Generation { batch, .. } => batch,
+        }
+    }
+
+    /// Tokens of one sequence.
+    pub fn length(self) -> usize {
+        match self {
+            Workload::Prompt { tokens } | Workload::Generation { tokens, .. } => tokens,
+        }
+    }
+
+    /// The name in tables: llama-bench's, with the batch where there is one.
+    pub fn name(self) -> String {
+        match self {
+            Workload::Prompt { tokens } => format!("pp{tokens}"),
+            Workload::Generation { tokens, batch: 1 } => format!("tg{tokens}"),
+            Workload::Generation { tokens, batch } => format!("tg{tokens}×{batch}"),
+        }
+    }
+
+    /// "prompt" or "generation".
+    pub fn kind(self) -> &'static str {
+        match self {
+            Workload::Prompt { .. } => "prompt",
+            Workload::Generation { .. } => "generation",
+        }
+    }
+
+    /// Runs it once, and says how long it took.
+    pub fn run(self, model: &mut dyn Model) -> Result<Duration, Failure> {
+        self.run_part(model, self.length())
+    }
+
+    /// Runs enough of it that memory is touched and threads are awake.
+    pub fn warm_up(self, model: &mut dyn Model) -> Result<(), Failure> {
+        let part = match self {
+            Workload::Prompt { tokens } => tokens,
+            Workload::Generation { tokens, .. } => tokens.min(2),
+        };
+        self.run_part(model, part).map(drop)
+    }
+
+    fn run_part(self, model: &mut dyn Model, length: usize) -> Result<Duration, Failure> {
+        let limits = model.limits();
+        let mut steps = Vec::new();
+        match self {
+            Workload::Prompt { .. } => {
+                for start in (0..length).step_by(limits.rows) {
+                    let end = length.min(start + limits.rows);
+                    let mut step = Step::default();
+                    add_rows(&mut step, Rows { start, end, first_page: 0 }, limits.vocab);
+                    // Nobody looks at the logits of a prompt's earlier tokens.
+                    if end == length {
+                        step.sample_rows.push((end - start - 1) as u32);
+                    }
+                    steps.push(step);
+                }
+            }
+            Workload::Generation { tokens, batch } => {
+                for position in 0..length {
+                    let mut step = Step::default();
+                    for sequence in 0..batch {
+                        let first_page = sequence * pages_for(tokens);
+                        add_rows(
+                            &mut step,
+                            Rows { start: position, end: position + 1, first_page },
+                            limits.vocab,
+                        );
+                        step.sample_rows.push(sequence as u32);
+                    }
+                    steps.push(step);
+                }
+            }
+        }
+        let begun = Instant::now();
+        for step in &steps {
+            model.forward(step)?;
+        }
+        Ok(begun.elapsed())
+    }
+}
+
+/// Positions of one sequence, whose pages follow each other in the pool.
+struct Rows {
+    start: usize,
+    end: usize,
+    first_page: usize,
+}
+
+/// Adds them to a step, with tokens that look random and are always the same.
+fn add_rows(step: &mut Step, Rows { start, end, first_page }: Rows, vocab: usize) {
+    let (row, page) = (step.tokens.len(), step.page_table.len());
+    let pages = first_page as u32..(first_page + pages_for(end)) as u32;
+    step.tokens.extend((start..end).map(|position| {
+        let mixed = ((position + 31 * first_page) as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        ((mixed >> 33) % vocab as u64) as u32
+    }));
+    step.positions.extend(start as u32..end as u32);
+    step.page_table.extend(pages);
+    step.sequences.push(SequenceSlice { rows: row..step.tokens.len(), pages: page..step.page_table.len() });
+}

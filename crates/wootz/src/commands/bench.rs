@@ -1,0 +1,213 @@
+//! `wootz bench`.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use wootz_backend::Binding;
+use wootz_backend::cpu::limits::{self, Limits};
+use wootz_backend::cpu::{CpuModel, CpuSettings};
+use wootz_backend::model::Model;
+use wootz_backend::program::program;
+use wootz_spec::ModelSpec;
+use wootz_weights::Checkpoint;
+
+use crate::bench::ideal::Demand;
+use crate::bench::memory;
+use crate::bench::report::{Measurement, Report};
+use crate::bench::statistics::Summary;
+use crate::bench::workload::Workload;
+use crate::failure::Failure;
+use crate::loading;
+use crate::model_path;
+
+/// Arguments of `wootz bench`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  wootz bench model.gguf                       prompt of 512, then 64 tokens generated
+  wootz bench model.gguf -p 128,512 -n 64,256  several lengths; 0 leaves a kind out
+  wootz bench model.gguf -t 1,2,4 -b 1,4,16    threads, and sequences generated together
+  wootz bench model.gguf --json | jq .results
+
+First the machine's own limits are measured: how fast it reads memory, and how many int8, bf16 and f32
+operations it can do. \"Of the limit\" is the least time in which the model's matrices could be read and
+multiplied, divided by the time it took. Tokens are random and nothing is sampled.")]
+pub struct BenchArguments {
+    /// A GGUF file or a Hugging Face folder [default: the model that comes with Wootz]
+    model: Option<PathBuf>,
+    /// Lengths of prompts
+    #[arg(long, short, value_name = "N,…", value_delimiter = ',', default_value = "512")]
+    prompt: Vec<u32>,
+    /// Numbers of tokens to generate
+    #[arg(long, short = 'n', value_name = "N,…", value_delimiter = ',', default_value = "64")]
+    generate: Vec<u32>,
+    /// Numbers of sequences to generate together
+    #[arg(long, short, value_name = "N,…", value_delimiter = ',', default_value = "1", value_parser = clap::value_parser!(u16).range(1..=512))]
+    batch: Vec<u16>,
+    /// Numbers of threads [default: one for each physical core]
+    #[arg(long, short, value_name = "N,…", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Vec<u16>,
+    /// How often each is measured
+    #[arg(long, short, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    repeats: u32,
+    /// Write JSON instead of tables
+    #[arg(long)]
+    json: bool,
+    /// Leave out the machine's limits, which take 768 MiB of memory and a second or two to measure
+    #[arg(long)]
+    no_limits: bool,
+}
+
+/// Rows of a step: a prompt's chunk.
+const ROWS: usize = 512;
+
+/// Measures, and prints.
+pub fn run(arguments: &BenchArguments) -> Result<(), Failure> {
+    let path = model_path::find(arguments.model.as_deref())?;
+    let checkpoint = Checkpoint::open(&path)?;
+    let spec = loading::spec(&checkpoint)?;
+    let workloads = workloads(arguments, &spec)?;
+    let threads: Vec<usize> = match arguments.threads.as_slice() {
+        [] => vec![CpuSettings::default().threads],
+        given => given.iter().map(|&count| count.into()).collect(),
+    };
+    let bar = progress_bar(threads.len() * (workloads.len() * arguments.repeats as usize));
+    let mut limits: Vec<Limits> = Vec::new();
+    if !arguments.no_limits {
+        for &count in &threads {
+            bar.set_message(format!("limits of the machine, {count} threads"));
+            let measured = limits::measure(CpuSettings::default().isa, count);
+            limits.push(measured.map_err(|error| {
+                Failure::with_next(
+                    format!("cannot measure the machine's limits: {error}"),
+                    "--no-limits leaves them out",
+                )
+            })?);
+        }
+        memory::reset_peak();
+    }
+    let mut report = Report {
+        model: path.display().to_string(),
+        architecture: spec.architecture.clone(),
+        weight_bytes: 0,
+        instructions: CpuSettings::default().isa.to_string(),
+        limits: limits.iter().map(Into::into).collect(),
+        results: Vec::new(),
+        peak_resident_bytes: None,
+    };
+    for (index, &count) in threads.iter().enumerate() {
+        let settings = CpuSettings { threads: count, ..room(&workloads) };
+        let mut model = bar.suspend(|| loading::load_weights(spec.clone(), &checkpoint, &settings))?;
+        report.weight_bytes = model.memory().weights;
+        let run = Run {
+            arguments,
+            bar: &bar,
+            limits: limits.get(index),
+            demand: demand(&spec, &checkpoint, &model)?,
+        };
+        for &workload in &workloads {
+            report.results.push(run.measure(workload, &mut model)?);
+        }
+    }
+    report.peak_resident_bytes = memory::peak_resident();
+    bar.finish_and_clear();
+    let mut out = std::io::stdout().lock();
+    if arguments.json {
+        let json = serde_json::to_string_pretty(&report);
+        writeln!(
+            out,
+            "{}",
+            json.map_err(|error| Failure::new(format!("cannot write the report: {error}")))?
+        )?;
+    } else {
+        write!(out, "{}", report.text())?;
+    }
+    Ok(())
+}
+
+/// Prompts first, then generation by batch; a length of 0 leaves it out.
+fn workloads(arguments: &BenchArguments, spec: &ModelSpec) -> Result<Vec<Workload>, Failure> {
+    let lengths = |list: &[u32]| list.iter().map(|&n| n as usize).filter(|&n| n > 0).collect::<Vec<_>>();
+    let prompts = lengths(&arguments.prompt).into_iter().map(|tokens| Workload::Prompt { tokens });
+    let generate = lengths(&arguments.generate);
+    let generations = arguments.batch.iter().flat_map(|&batch| {
+        generate.iter().map(move |&tokens| Workload::Generation { tokens, batch: batch.into() })
+    });
+    let all: Vec<Workload> = prompts.chain(generations).collect();
+    if all.is_empty() {
+        return Err(Failure::Usage("nothing is left to measure: -p and -n are both 0".into()));
+    }
+    match all.iter().find(|workload| workload.length() > spec.context) {
+        Some(workload) => Err(Failure::Usage(format!(
+            "{} needs a context of {} tokens, but this model was made for at most {}",
+            workload.name(),
+            workload.length(),
+            spec.context
+        ))),
+        None => Ok(all),
+    }
+}
+
+/// Settings with room for every workload.
+fn room(workloads: &[Workload]) -> CpuSettings {
+    let greatest =
+        |of: fn(Workload) -> usize| workloads.iter().map(|&workload| of(workload)).max().unwrap_or(1);
+    CpuSettings {
+        pages: greatest(Workload::pages),
+        rows: ROWS,
+        samples: greatest(Workload::batch),
+        ..Default::default()
+    }
+}
+
+fn demand(spec: &ModelSpec, checkpoint: &Checkpoint, model: &CpuModel) -> Result<Demand, Failure> {
+    let program = program(spec);
+    let binding = Binding::new(spec, &program, checkpoint)?;
+    Ok(Demand::new(&program, &binding, model.bytes_per_token()))
+}
+
+/// What measurements with one number of threads share.
+struct Run<'a> {
+    arguments: &'a BenchArguments,
+    bar: &'a ProgressBar,
+    limits: Option<&'a Limits>,
+    demand: Demand,
+}
+
+impl Run<'_> {
+    fn measure(&self, workload: Workload, model: &mut CpuModel) -> Result<Measurement, Failure> {
+        let threads = model.threads();
+        self.bar.set_message(format!("{}, {threads} threads", workload.name()));
+        workload.warm_up(model)?;
+        let mut seconds = Vec::new();
+        for _ in 0..self.arguments.repeats {
+            seconds.push(workload.run(model)?.as_secs_f64());
+            self.bar.inc(1);
+        }
+        let rates: Vec<f64> = seconds.iter().map(|seconds| workload.tokens() as f64 / seconds).collect();
+        let tokens_per_second = Summary::of(&rates);
+        let rows = model.limits().rows;
+        let ideal = self.limits.map(|limits| self.demand.ideal(workload, rows, limits));
+        let ideal_rate = ideal.map(|ideal| workload.tokens() as f64 / ideal.seconds);
+        Ok(Measurement {
+            test: workload.name(),
+            kind: workload.kind(),
+            tokens: workload.length(),
+            batch: workload.batch(),
+            threads,
+            tokens_per_second,
+            seconds,
+            share_of_limit: ideal_rate.map(|rate| tokens_per_second.median / rate),
+            bound: ideal.map(|ideal| ideal.bound),
+        })
+    }
+}
+
+/// On standard error, and only if that is a terminal.
+fn progress_bar(measurements: usize) -> ProgressBar {
+    let bar = ProgressBar::new(measurements as u64);
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
+}

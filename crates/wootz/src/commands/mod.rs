@@ -1,0 +1,8 @@
+//! One file a command: what it accepts, and what it does.
+
+pub mod bench;
+pub mod completions;
+pub mod info;
+pub mod perplexity;
+pub mod run;
+pub mod tokenize;

@@ -1,0 +1,129 @@
+//! From a path to a model that can answer: weights and tokenizer at the same time, with a progress bar if it takes long.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use wootz_backend::cache::pages_for;
+use wootz_backend::cpu::{CpuModel, CpuSettings, LoadProgress};
+use wootz_spec::ModelSpec;
+use wootz_weights::Checkpoint;
+use wootz_weights::tokenizer::Tokenizer;
+
+use crate::failure::Failure;
+
+/// Without `--context`, a model that was made for more gets this many tokens.
+const DEFAULT_CONTEXT: usize = 8192;
+
+/// Loads that are done by then show nothing.
+const PATIENCE: Duration = Duration::from_millis(300);
+
+/// How a model is loaded.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Machine")]
+pub struct MachineOptions {
+    /// Tokens of prompt and answer together [default: what the model was made for, at most 8192]
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub context: Option<u32>,
+    /// Threads that compute [default: one for each physical core]
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+}
+
+/// What one step of a loaded model may hold.
+#[derive(Debug, Clone, Copy)]
+pub struct StepRoom {
+    /// Rows.
+    pub rows: usize,
+    /// Rows whose logits are wanted.
+    pub samples: usize,
+}
+
+impl MachineOptions {
+    /// Tokens that the context holds: refused when the model was not made for so many.
+    pub fn context(&self, spec: &ModelSpec) -> Result<usize, Failure> {
+        match self.context {
+            None => Ok(spec.context.min(DEFAULT_CONTEXT)),
+            Some(context) if context as usize <= spec.context => Ok(context as usize),
+            Some(context) => Err(Failure::Usage(format!(
+                "a context of {context} tokens was asked for, but this model was made for at most {}",
+                spec.context
+            ))),
+        }
+    }
+
+    /// Settings for the CPU, with room for one context.
+    pub fn cpu_settings(&self, spec: &ModelSpec, room: StepRoom) -> Result<CpuSettings, Failure> {
+        let mut settings = CpuSettings {
+            pages: pages_for(self.context(spec)?),
+            rows: room.rows,
+            samples: room.samples,
+            ..CpuSettings::default()
+        };
+        if let Some(threads) = self.threads {
+            settings.threads = threads.into();
+        }
+        Ok(settings)
+    }
+}
+
+/// A model, and what turns text into its tokens and back.
+pub struct Loaded {
+    /// The checkpoint, for its chat template.
+    pub checkpoint: Checkpoint,
+    /// The weights, on the CPU.
+    pub model: CpuModel,
+    /// The tokenizer.
+    pub tokenizer: Tokenizer,
+}
+
+/// The model's shape.
+pub fn spec(checkpoint: &Checkpoint) -> Result<ModelSpec, Failure> {
+    let config = checkpoint.config()?;
+    ModelSpec::from_config(&config)
+        .map_err(|error| Failure::new(format!("{}: {error}", checkpoint.path().display())))
+}
+
+/// Loads weights and tokenizer, each on a thread of its own.
+pub fn load(path: &Path, options: &MachineOptions, room: StepRoom) -> Result<Loaded, Failure> {
+    let checkpoint = Checkpoint::open(path)?;
+    let spec = spec(&checkpoint)?;
+    let settings = options.cpu_settings(&spec, room)?;
+    let (tokenizer, model) = std::thread::scope(|scope| {
+        let tokenizer = scope.spawn(|| Tokenizer::from_checkpoint(&checkpoint));
+        let model = load_weights(spec, &checkpoint, &settings);
+        (tokenizer.join(), model)
+    });
+    let model = model?;
+    let tokenizer = tokenizer.map_err(|_| Failure::new("building the tokenizer failed unexpectedly"))??;
+    Ok(Loaded { checkpoint, model, tokenizer })
+}
+
+/// Packs the weights, under a progress bar if that takes a while.
+pub fn load_weights(
+    spec: ModelSpec,
+    checkpoint: &Checkpoint,
+    settings: &CpuSettings,
+) -> Result<CpuModel, Failure> {
+    let begun = Instant::now();
+    let mut bar: Option<ProgressBar> = None;
+    let mut progress = |LoadProgress { done, total }: LoadProgress| {
+        if begun.elapsed() > PATIENCE {
+            bar.get_or_insert_with(|| progress_bar(total as u64)).set_position(done as u64);
+        }
+    };
+    let model = CpuModel::load(spec, checkpoint, settings, &mut progress);
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
+    Ok(model?)
+}
+
+/// On standard error, and only if that is a terminal.
+fn progress_bar(total: u64) -> ProgressBar {
+    let bar = ProgressBar::new(total);
+    let style = ProgressStyle::with_template("loading {bar:30} {bytes}/{total_bytes} {eta}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
+}
