@@ -1,5 +1,7 @@
 //! Checks for machines other than this one: macOS by types and lints, 64-bit Arm by running the tests under QEMU.
 
+use std::process::Command;
+
 use clap::Args;
 
 use crate::failure::Failure;
@@ -9,7 +11,7 @@ use crate::test;
 
 const MACOS: &str = "aarch64-apple-darwin";
 const ARM_LINUX: &str = "aarch64-unknown-linux-gnu";
-/// Where Debian's cross packages put the C library that the tests are linked with.
+/// Where Debian's cross packages put the C library that the tests load.
 const ARM_LIBRARIES: &str = "/usr/aarch64-linux-gnu";
 
 /// Which Arm core, and what to run on it.
@@ -37,50 +39,58 @@ impl Default for ArmOptions {
 }
 
 /// Lints every crate for macOS. Nothing is linked, so no Apple tool is needed.
+///
+/// On a Mac warnings are errors. Elsewhere they are shown only: the compiler is then Debian's newest, which warns of
+/// things that the project's own does not know yet.
 pub fn check_macos(repository: &Repository) -> Result<(), Failure> {
-    add_target(MACOS)?;
-    let mut clippy = repository.cargo();
-    clippy.args(["clippy", "--workspace", "--all-targets", "--target", MACOS, "--", "-D", "warnings"]);
+    let lint = ["clippy", "--workspace", "--all-targets", "--target", MACOS];
+    let mut clippy =
+        if cfg!(target_os = "macos") { repository.cargo() } else { cross_cargo(repository, MACOS)? };
+    clippy.args(lint);
+    if cfg!(target_os = "macos") {
+        clippy.args(["--", "-D", "warnings"]);
+    }
     process::run(clippy)
 }
 
 /// Runs tests built for 64-bit Arm: here if this is such a machine, else under QEMU.
 pub fn test_arm(repository: &Repository, options: &ArmOptions) -> Result<(), Failure> {
-    let mut tests = test::runner(repository);
-    for package in &options.packages {
-        tests.args(["--package", package]);
-    }
-    if !cfg!(target_arch = "aarch64") {
-        add_target(ARM_LINUX)?;
-        let ready = process::succeeds("aarch64-linux-gnu-gcc", &["--version"])
-            && process::succeeds("qemu-aarch64", &["--version"]);
-        if !ready {
-            let packages = ["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross", "qemu-user"];
-            process::install_packages("the Arm linker and QEMU", &packages)?;
+    let packages = options.packages.iter().flat_map(|package| ["--package", package]);
+    let mut tests = if cfg!(target_arch = "aarch64") {
+        repository.cargo()
+    } else {
+        let library = format!("{ARM_LIBRARIES}/lib/libc.so.6");
+        if !process::succeeds("qemu-aarch64", &["--version"]) || !std::path::Path::new(&library).exists() {
+            process::install_packages("QEMU for Arm", &["qemu-user", "libc6-arm64-cross"])?;
         }
+        let mut cargo = cross_cargo(repository, ARM_LINUX)?;
         let runner = format!("qemu-aarch64 -cpu {} -L {ARM_LIBRARIES}", options.cpu);
-        tests
-            .args(["--target", ARM_LINUX])
-            .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", "aarch64-linux-gnu-gcc")
-            .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER", runner);
+        cargo.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER", runner);
+        cargo
+    };
+    tests.args(test::runner()).args(packages);
+    if !cfg!(target_arch = "aarch64") {
+        tests.args(["--target", ARM_LINUX]);
     }
     tests.args(&options.arguments);
     process::run(tests)
 }
 
-/// Gets the standard library of another platform through rustup, unless it is already there.
-fn add_target(target: &str) -> Result<(), Failure> {
-    let mut library = std::process::Command::new("rustc");
-    library.args(["--print", "target-libdir", "--target", target]);
-    let folder = process::output(library)?;
-    // The folder's path is printed whether or not it exists.
-    if std::path::Path::new(folder.trim()).is_dir() {
-        return Ok(());
-    }
-    let mut add = std::process::Command::new("rustup");
-    add.args(["target", "add", target]);
-    process::run(add).map_err(|_| Failure::Missing {
-        tool: format!("the Rust standard library for {target}"),
-        advice: format!("run `rustup target add {target}`"),
-    })
+/// A cargo that compiles for `target`, of a toolchain of its own under `target/cross`, made at the first use.
+fn cross_cargo(repository: &Repository, target: &str) -> Result<Command, Failure> {
+    let folder = repository.root().join("target/cross");
+    let mut setup = repository.command("bash");
+    setup.arg("scripts/cross/setup.sh").arg(&folder);
+    process::run(setup).map_err(|_| Failure::Missing {
+        tool: format!("a toolchain for {target}"),
+        advice: format!(
+            "scripts/cross/setup.sh makes it on Debian 12; elsewhere run `rustup target add {target}`"
+        ),
+    })?;
+    let mut command = repository.command("bash");
+    // The first argument of the shell's own is the folder, the rest go to cargo.
+    command.args(["-c", ". \"$0/env\" && exec cargo \"$@\""]).arg(&folder);
+    // Its compiler is another version: what it builds is kept apart.
+    command.env("CARGO_TARGET_DIR", folder.join("build"));
+    Ok(command)
 }

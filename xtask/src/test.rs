@@ -1,7 +1,5 @@
 //! All tests, by the quickest runner at hand.
 
-use std::process::Command;
-
 use clap::Args;
 
 use crate::failure::Failure;
@@ -21,20 +19,18 @@ pub fn run(repository: &Repository, options: &Options) -> Result<(), Failure> {
     let mut examples = repository.cargo();
     examples.args(["test", "--quiet", "--workspace", "--doc"]);
     process::run(examples)?;
-    let mut tests = runner(repository);
-    tests.arg("--workspace").args(&options.arguments);
+    let mut tests = repository.cargo();
+    tests.args(runner()).arg("--workspace").args(&options.arguments);
     process::run(tests)
 }
 
-/// `cargo nextest run`, or `cargo test` where nextest is not installed: the same tests, less neatly shown.
-pub fn runner(repository: &Repository) -> Command {
-    let mut command = repository.cargo();
+/// Arguments of cargo that run tests: `nextest run`, or `test` where nextest is not installed (the same tests, less
+/// neatly shown).
+pub fn runner() -> &'static [&'static str] {
     if process::succeeds("cargo", &["nextest", "--version"]) {
-        command.args(["nextest", "run", "--no-fail-fast"]);
-    } else {
-        eprintln!("xtask: cargo-nextest is not installed, so `cargo test` runs the tests");
-        eprintln!("       (`cargo install --locked cargo-nextest` gets it)");
-        command.args(["test", "--no-fail-fast", "--lib", "--bins", "--tests"]);
+        return &["nextest", "run", "--no-fail-fast"];
     }
-    command
+    eprintln!("xtask: cargo-nextest is not installed, so `cargo test` runs the tests");
+    eprintln!("       (`cargo install --locked cargo-nextest` gets it)");
+    &["test", "--no-fail-fast", "--lib", "--bins", "--tests"]
 }
