@@ -1,4 +1,5 @@
-//! Text to ids: the `tokenizers` crate's pipeline around its models and around the score-driven one.
+//! Text to ids: the `tokenizers` crate's pipeline (added tokens, normalising, cutting) around its models, and around our
+//! own byte pair encoding, which loads an order of magnitude faster and knows SentencePiece's scores.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -13,17 +14,17 @@ use tokenizers::{
 
 use super::Special;
 use super::error::TokenizerError;
-use super::score_merges::ScoreMerges;
+use super::merges::Merges;
 
 type Pipeline =
     TokenizerImpl<SharedModel, NormalizerWrapper, PreTokenizerWrapper, PostProcessorWrapper, DecoderWrapper>;
 
 /// What turns a piece of text into tokens.
 pub(super) enum Encoding {
-    /// BPE by ranked merges, Unigram, WordPiece, WordLevel.
+    /// Unigram, WordPiece, WordLevel.
     Library(ModelWrapper),
-    /// SentencePiece's BPE.
-    Scores(ScoreMerges),
+    /// Byte pair encoding.
+    Merges(Merges),
 }
 
 /// A model that two pipelines share: one parses special tokens, the other takes them as plain text.
@@ -36,7 +37,7 @@ impl Model for SharedModel {
     fn tokenize(&self, text: &str) -> Result<Vec<Token>> {
         match &*self.0 {
             Encoding::Library(model) => model.tokenize(text),
-            Encoding::Scores(merges) => Ok(merges
+            Encoding::Merges(merges) => Ok(merges
                 .encode(text)
                 .into_iter()
                 // Nothing reads the text of these tokens: the vocabulary has it.
@@ -48,42 +49,42 @@ impl Model for SharedModel {
     fn token_to_id(&self, text: &str) -> Option<u32> {
         match &*self.0 {
             Encoding::Library(model) => model.token_to_id(text),
-            Encoding::Scores(merges) => merges.id(text),
+            Encoding::Merges(merges) => merges.index().id(text),
         }
     }
 
     fn id_to_token(&self, id: u32) -> Option<String> {
         match &*self.0 {
             Encoding::Library(model) => model.id_to_token(id),
-            Encoding::Scores(_) => None,
+            Encoding::Merges(_) => None,
         }
     }
 
     fn get_vocab(&self) -> HashMap<String, u32> {
         match &*self.0 {
             Encoding::Library(model) => model.get_vocab(),
-            Encoding::Scores(_) => HashMap::new(),
+            Encoding::Merges(_) => HashMap::new(),
         }
     }
 
     fn get_vocab_size(&self) -> usize {
         match &*self.0 {
             Encoding::Library(model) => model.get_vocab_size(),
-            Encoding::Scores(merges) => merges.len(),
+            Encoding::Merges(merges) => merges.index().len(),
         }
     }
 
     fn save(&self, folder: &Path, prefix: Option<&str>) -> Result<Vec<PathBuf>> {
         match &*self.0 {
             Encoding::Library(model) => model.save(folder, prefix),
-            Encoding::Scores(_) => Err("a score-driven vocabulary has no file format of its own".into()),
+            Encoding::Merges(_) => Err("this vocabulary is not the library's to save".into()),
         }
     }
 
     fn get_trainer(&self) -> TrainerWrapper {
         match &*self.0 {
             Encoding::Library(model) => model.get_trainer(),
-            Encoding::Scores(_) => BPE::default().get_trainer().into(),
+            Encoding::Merges(_) => BPE::default().get_trainer().into(),
         }
     }
 }
@@ -139,7 +140,7 @@ impl std::fmt::Debug for Engine {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(match &*self.parsing.get_model().0 {
             Encoding::Library(_) => "Engine(library)",
-            Encoding::Scores(_) => "Engine(scores)",
+            Encoding::Merges(_) => "Engine(merges)",
         })
     }
 }

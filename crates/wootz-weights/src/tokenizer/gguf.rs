@@ -1,5 +1,7 @@
 //! A tokenizer from the metadata of a GGUF file.
 
+use std::sync::Arc;
+
 use ahash::AHashMap;
 use tokenizers::models::ModelWrapper;
 use tokenizers::models::unigram::Unigram;
@@ -14,10 +16,10 @@ use tokenizers::{AddedToken, NormalizerWrapper, PreTokenizerWrapper};
 
 use super::engine::{Encoding, Engine};
 use super::error::TokenizerError;
-use super::merge_list::{self, BpeOptions};
+use super::merges::{MergeOptions, Merges, split_merge};
 use super::pre_tokenizers::{self, Pieces, PreTokenizer, Start};
-use super::score_merges::ScoreMerges;
 use super::special_tokens::ends_of_generation;
+use super::text_index::TextIndex;
 use super::vocabulary::{FirstSpace, Spelling, TokenKind, Vocabulary};
 use super::{Surroundings, Tokenizer};
 use crate::error::WeightsError;
@@ -31,7 +33,7 @@ const MODELS: &str = "gpt2, gemma4, llama, t5, bert, none";
 /// What the metadata says about every kind of tokenizer.
 struct Facts<'a> {
     metadata: &'a Metadata,
-    texts: Strings,
+    texts: Arc<Strings>,
     kinds: Vec<TokenKind>,
     unknown: Option<u32>,
 }
@@ -50,23 +52,21 @@ struct Parts {
 
 pub(super) fn from_metadata(metadata: &Metadata) -> Result<Tokenizer, TokenizerError> {
     let model = match metadata.optional_str("tokenizer.ggml.model")? {
-        None if metadata.get(TOKENS).is_none() => return Ok(Tokenizer::without_text(None)),
+        None if metadata.get(TOKENS).is_none() => return Ok(Tokenizer::without_text()),
         None => return Err(metadata.missing("tokenizer.ggml.model").into()),
-        Some("none" | "no_vocab") => return Ok(Tokenizer::without_text(announced_size(metadata)?)),
+        Some("none" | "no_vocab") => return Ok(Tokenizer::without_text()),
         Some(model) => model,
     };
     let mut facts = Facts::read(metadata, model)?;
-    let find = index(&facts.texts);
+    let index = TextIndex::new(Arc::clone(&facts.texts));
     let named = ["eos", "eot", "eom"].map(|name| facts.id(name));
     let eos = named[0].or(facts.default_id(model, "eos"));
-    let ends = ends_of_generation(named.into_iter().flatten().chain(eos), &mut facts.kinds, |text| {
-        find.get(text).copied()
-    });
-    drop(find);
+    let ends =
+        ends_of_generation(named.into_iter().flatten().chain(eos), &mut facts.kinds, |text| index.id(text));
     let parts = match model {
-        "gpt2" => bpe(&facts, metadata.optional_str("tokenizer.ggml.pre")?.unwrap_or("default"))?,
-        "gemma4" => bpe(&facts, "gemma4")?,
-        "llama" => sentence_piece(&facts)?,
+        "gpt2" => bpe(&facts, index, metadata.optional_str("tokenizer.ggml.pre")?.unwrap_or("default"))?,
+        "gemma4" => bpe(&facts, index, "gemma4")?,
+        "llama" => sentence_piece(&facts, index)?,
         "t5" => unigram(&facts)?,
         "bert" => word_piece(&facts)?,
         other => return Err(unsupported(metadata, "tokenizer model", other, MODELS.to_owned())),
@@ -80,18 +80,6 @@ pub(super) fn from_metadata(metadata: &Metadata) -> Result<Tokenizer, TokenizerE
     Ok(Tokenizer { engine: Some(engine), vocabulary, surroundings, bos, eos, ends })
 }
 
-fn announced_size(metadata: &Metadata) -> Result<Option<u64>, WeightsError> {
-    match metadata.optional_str("general.architecture")? {
-        Some(architecture) => metadata.optional_u64(&format!("{architecture}.vocab_size")),
-        None => Ok(None),
-    }
-}
-
-/// Ids by text; the last wins, as it does in the models' maps.
-fn index(texts: &Strings) -> AHashMap<&str, u32> {
-    texts.iter().enumerate().map(|(id, text)| (text, id as u32)).collect()
-}
-
 fn unsupported(metadata: &Metadata, part: &'static str, found: &str, supported: String) -> TokenizerError {
     let file = metadata.path().display().to_string();
     TokenizerError::Unsupported { file, part, found: found.to_owned(), supported }
@@ -99,7 +87,7 @@ fn unsupported(metadata: &Metadata, part: &'static str, found: &str, supported: 
 
 impl<'a> Facts<'a> {
     fn read(metadata: &'a Metadata, model: &str) -> Result<Facts<'a>, WeightsError> {
-        let texts = metadata.get_strings(TOKENS)?.clone();
+        let texts = Arc::new(metadata.get_strings(TOKENS)?.clone());
         let size = texts.len();
         const TYPES: &str = "tokenizer.ggml.token_type";
         let kinds = match metadata.optional_u64s(TYPES)? {
@@ -195,25 +183,21 @@ impl<'a> Facts<'a> {
     }
 }
 
-fn bpe(facts: &Facts, name: &str) -> Result<Parts, TokenizerError> {
-    const MERGES: &str = "tokenizer.ggml.merges";
+fn bpe(facts: &Facts, index: TextIndex, name: &str) -> Result<Parts, TokenizerError> {
     let Some(way) = pre_tokenizers::find(name) else {
         return Err(unsupported(facts.metadata, "pre-tokenizer", name, pre_tokenizers::known()));
     };
-    let merges = facts.metadata.get_strings(MERGES)?.iter().filter_map(merge_list::split_merge).collect();
-    let vocabulary = facts.texts.iter().enumerate().map(|(id, text)| (text.to_owned(), id as u32)).collect();
     let spelt = way.pieces == Pieces::SentencePiece;
-    let options = BpeOptions {
+    let options = MergeOptions {
         byte_fallback: spelt,
-        ignore_merges: way.pieces == Pieces::WholeFirst,
-        ..BpeOptions::default()
+        whole_first: way.pieces == Pieces::WholeFirst,
+        ..MergeOptions::default()
     };
-    let model = merge_list::build(vocabulary, merges, options).map_err(|error| {
-        facts.metadata.wrong(MERGES, error, "merges of tokens that are in the vocabulary")
-    })?;
+    let merges = facts.metadata.get_strings("tokenizer.ggml.merges")?.iter().filter_map(split_merge);
+    let merges = Merges::ranked(index, &facts.kinds, merges, options);
     let normalizer = if spelt { Some(replace_spaces(facts.metadata)?.into()) } else { None };
     Ok(Parts {
-        encoding: Encoding::Library(ModelWrapper::BPE(model)),
+        encoding: Encoding::Merges(merges),
         normalizer,
         pre_tokenizer: Some(splits(facts.metadata, way)?),
         spelling: if spelt { Spelling::SentencePiece('▁') } else { Spelling::ByteLevel },
@@ -241,8 +225,9 @@ fn replace_spaces(metadata: &Metadata) -> Result<Replace, WeightsError> {
     Replace::new(" ", SPACE).map_err(|error| metadata.wrong(TOKENS, error, "a vocabulary with ▁ for spaces"))
 }
 
-fn sentence_piece(facts: &Facts) -> Result<Parts, TokenizerError> {
-    let merges = ScoreMerges::new(facts.texts.iter(), &facts.scores()?, &facts.kinds, facts.unknown);
+fn sentence_piece(facts: &Facts, index: TextIndex) -> Result<Parts, TokenizerError> {
+    let options = MergeOptions { unknown: facts.unknown, byte_fallback: true, ..MergeOptions::default() };
+    let merges = Merges::scored(index, &facts.kinds, facts.scores()?, options);
     let prefix = facts.flag("add_space_prefix")?.unwrap_or(true);
     let mut steps: Vec<NormalizerWrapper> = Vec::new();
     if prefix {
@@ -250,7 +235,7 @@ fn sentence_piece(facts: &Facts) -> Result<Parts, TokenizerError> {
     }
     steps.push(replace_spaces(facts.metadata)?.into());
     Ok(Parts {
-        encoding: Encoding::Scores(merges),
+        encoding: Encoding::Merges(merges),
         normalizer: Some(Sequence::new(steps).into()),
         pre_tokenizer: None,
         spelling: Spelling::SentencePiece('▁'),

@@ -1,6 +1,7 @@
 //! A tokenizer from a Hugging Face folder.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ahash::AHashMap;
 use serde::Deserialize;
@@ -12,9 +13,10 @@ use tokenizers::{AddedToken, NormalizerWrapper, PreTokenizerWrapper};
 use super::Tokenizer;
 use super::engine::{Encoding, Engine};
 use super::error::TokenizerError;
-use super::merge_list::{self, BpeOptions};
+use super::merges::{MergeOptions, Merges, split_merge};
 use super::special_tokens::ends_of_generation;
 use super::surroundings::Surroundings;
+use super::text_index::TextIndex;
 use super::vocabulary::{FirstSpace, Spelling, TokenKind, Vocabulary, byte_of};
 use crate::error::WeightsError;
 use crate::gguf::Strings;
@@ -149,7 +151,6 @@ struct Builder {
 
 impl Builder {
     fn build(&self, mut file: TokenizerFile) -> Result<Tokenizer, TokenizerError> {
-        let (model, byte_fallback) = self.model(file.model)?;
         let spelling = self.spelling(&file.decoder, &file.pre_tokenizer)?;
         self.check_normalizer(&file.normalizer)?;
         self.check_pre_tokenizer(&file.pre_tokenizer)?;
@@ -159,11 +160,9 @@ impl Builder {
             .map_err(|found| self.wrong("post_processor", found, "a known post-processor"))?;
 
         file.added_tokens.sort_by_key(|token| token.id);
-        let words = model.get_vocab();
-        let (texts, mut kinds) = self.tokens(&words, &file.added_tokens, byte_fallback)?;
-        drop(words);
+        let (encoding, texts, mut kinds) = self.model(file.model, &file.added_tokens)?;
         let added = file.added_tokens.iter().map(AddedTokenEntry::to_added_token).collect();
-        let engine = Engine::new(Encoding::Library(model), normalizer, pre_tokenizer, added)
+        let engine = Engine::new(encoding, normalizer, pre_tokenizer, added)
             .map_err(|error| self.wrong("added_tokens", error, "tokens that can be added"))?;
         for token in &file.added_tokens {
             let got = engine.token_id(&token.content);
@@ -206,26 +205,31 @@ impl Builder {
         }
     }
 
-    /// The model, and whether tokens such as `<0x0A>` stand for bytes.
-    fn model(&self, file: ModelFile) -> Result<(ModelWrapper, bool), TokenizerError> {
+    /// The model, and texts and kinds by id.
+    fn model(
+        &self,
+        file: ModelFile,
+        added: &[AddedTokenEntry],
+    ) -> Result<(Encoding, Arc<Strings>, Vec<TokenKind>), TokenizerError> {
         match file {
             ModelFile::Bpe(file) => {
-                let merges = file.merges.into_iter().filter_map(|merge| match merge {
-                    MergeEntry::Pair(left, right) => Some((left, right)),
-                    MergeEntry::Line(line) => merge_list::split_merge(&line),
-                });
+                let words = file.vocab.iter().map(|(text, id)| (text.as_str(), *id));
                 let byte_fallback = file.byte_fallback.unwrap_or(false);
-                let options = BpeOptions {
-                    unknown: file.unk_token,
+                let (texts, kinds) = self.tokens(words, added, byte_fallback)?;
+                let options = MergeOptions {
+                    unknown: file.unk_token.and_then(|text| file.vocab.get(&text).copied()),
                     fuse_unknown: file.fuse_unk.unwrap_or(false),
                     byte_fallback,
-                    ignore_merges: file.ignore_merges.unwrap_or(false),
-                    continuing_prefix: file.continuing_subword_prefix.filter(|prefix| !prefix.is_empty()),
-                    end_of_word_suffix: file.end_of_word_suffix.filter(|suffix| !suffix.is_empty()),
+                    whole_first: file.ignore_merges.unwrap_or(false),
+                    continuing_prefix: file.continuing_subword_prefix.unwrap_or_default(),
+                    end_suffix: file.end_of_word_suffix.unwrap_or_default(),
                 };
-                let model = merge_list::build(file.vocab, merges.collect(), options)
-                    .map_err(|error| self.wrong("model", error, "a BPE model"))?;
-                Ok((ModelWrapper::BPE(model), byte_fallback))
+                let merges = file.merges.iter().filter_map(|merge| match merge {
+                    MergeEntry::Pair(left, right) => Some((left.as_str(), right.as_str())),
+                    MergeEntry::Line(line) => split_merge(line),
+                });
+                let index = TextIndex::new(Arc::clone(&texts));
+                Ok((Encoding::Merges(Merges::ranked(index, &kinds, merges, options)), texts, kinds))
             }
             ModelFile::Other(json) => {
                 let kind = json["type"].as_str().unwrap_or("without a type").to_owned();
@@ -233,23 +237,26 @@ impl Builder {
                     let supported = "BPE (with vocab and merges), Unigram, WordPiece, WordLevel".to_owned();
                     return Err(self.unsupported("tokenizer model", kind, supported));
                 }
-                let bytes = json["byte_fallback"].as_bool().unwrap_or(false);
-                let model = serde_json::from_value(json)
+                let byte_fallback = json["byte_fallback"].as_bool().unwrap_or(false);
+                let model: ModelWrapper = serde_json::from_value(json)
                     .map_err(|error| self.wrong("model", error, format!("a {kind} model")))?;
-                Ok((model, bytes))
+                let words = model.get_vocab();
+                let words = words.iter().map(|(text, id)| (text.as_str(), *id));
+                let (texts, kinds) = self.tokens(words, added, byte_fallback)?;
+                Ok((Encoding::Library(model), texts, kinds))
             }
         }
     }
 
     /// Texts and kinds by id. Ids that no token has are unused.
-    fn tokens(
+    fn tokens<'a>(
         &self,
-        words: &std::collections::HashMap<String, u32>,
-        added: &[AddedTokenEntry],
+        words: impl ExactSizeIterator<Item = (&'a str, u32)> + Clone,
+        added: &'a [AddedTokenEntry],
         byte_fallback: bool,
-    ) -> Result<(Strings, Vec<TokenKind>), WeightsError> {
+    ) -> Result<(Arc<Strings>, Vec<TokenKind>), WeightsError> {
         let count = words.len() + added.len();
-        let largest = words.values().copied().chain(added.iter().map(|token| token.id)).max();
+        let largest = words.clone().map(|(_, id)| id).chain(added.iter().map(|token| token.id)).max();
         let size = largest.map_or(0, |id| id as usize + 1);
         if size > count + UNUSED_IDS {
             let found = format!("the id {} among {count} tokens", size - 1);
@@ -259,15 +266,15 @@ impl Builder {
         let mut kinds = vec![TokenKind::Unused; size];
         for (text, id) in words {
             let byte = byte_fallback && byte_of(text).is_some();
-            texts[*id as usize] = text;
-            kinds[*id as usize] = if byte { TokenKind::Byte } else { TokenKind::Normal };
+            texts[id as usize] = text;
+            kinds[id as usize] = if byte { TokenKind::Byte } else { TokenKind::Normal };
         }
         for token in added {
             texts[token.id as usize] = &token.content;
             kinds[token.id as usize] =
                 if token.special { TokenKind::Control } else { TokenKind::UserDefined };
         }
-        Ok((texts.into_iter().collect(), kinds))
+        Ok((Arc::new(texts.into_iter().collect()), kinds))
     }
 
     /// How tokens spell bytes: what the decoder undoes.

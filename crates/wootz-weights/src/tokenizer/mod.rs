@@ -1,7 +1,7 @@
 //! Tokenizers: from text to token ids, and from ids to text while they come.
 //!
 //! Built from a Hugging Face folder (`tokenizer.json` and its companions) or from the metadata of a GGUF file. The
-//! models are those of the `tokenizers` crate, and SentencePiece's score-driven BPE, which it lacks.
+//! pipeline and most models are the `tokenizers` crate's; byte pair encoding is our own.
 
 mod byte_level;
 mod charsmap;
@@ -10,16 +10,18 @@ mod engine;
 mod error;
 mod gguf;
 mod hugging_face;
-mod merge_list;
+mod merges;
 mod pre_tokenizers;
-mod score_merges;
 mod special_tokens;
 mod surroundings;
+mod text_index;
 mod vocabulary;
 
 pub use decode_stream::{DecodeStream, SpecialText};
 pub use error::TokenizerError;
 pub use vocabulary::TokenKind;
+
+use std::sync::Arc;
 
 use crate::checkpoint::Checkpoint;
 use crate::gguf::{Metadata, Strings};
@@ -70,7 +72,7 @@ impl Tokenizer {
         match (checkpoint.gguf_metadata(), checkpoint.folder()) {
             (Some(metadata), _) => Tokenizer::from_metadata(metadata),
             (None, Some(folder)) => Tokenizer::from_folder(folder),
-            (None, None) => Ok(Tokenizer::without_text(None)),
+            (None, None) => Ok(Tokenizer::without_text()),
         }
     }
 
@@ -91,10 +93,10 @@ impl Tokenizer {
         hugging_face::from_folder(folder.as_ref())
     }
 
-    /// A tokenizer for ids only. Its size is what the model announces; nothing is stored for the tokens.
-    fn without_text(_announced: Option<u64>) -> Tokenizer {
+    /// A tokenizer for ids only.
+    fn without_text() -> Tokenizer {
         let vocabulary =
-            Vocabulary::new(Strings::default(), Vec::new(), Spelling::Verbatim, FirstSpace::Kept);
+            Vocabulary::new(Arc::new(Strings::default()), Vec::new(), Spelling::Verbatim, FirstSpace::Kept);
         let surroundings = Surroundings::default();
         Tokenizer { engine: None, vocabulary, surroundings, bos: None, eos: None, ends: Vec::new() }
     }

@@ -1,5 +1,7 @@
 //! The tokens of a model: their text, what kind they are, and the bytes that they stand for.
 
+use std::sync::Arc;
+
 use super::byte_level;
 use crate::gguf::Strings;
 
@@ -63,7 +65,7 @@ pub(super) enum FirstSpace {
 /// The tokens of a model.
 #[derive(Debug, Clone)]
 pub(super) struct Vocabulary {
-    texts: Strings,
+    texts: Arc<Strings>,
     kinds: Vec<TokenKind>,
     spelling: Spelling,
     pub(super) first_space: FirstSpace,
@@ -72,7 +74,7 @@ pub(super) struct Vocabulary {
 impl Vocabulary {
     /// Texts and kinds by id; both of the same length.
     pub(super) fn new(
-        texts: Strings,
+        texts: Arc<Strings>,
         kinds: Vec<TokenKind>,
         spelling: Spelling,
         first_space: FirstSpace,
