@@ -134,7 +134,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         let peak = match matrices[0].input_kind() {
             InputKind::Int8Block32 | InputKind::Int8Block256 => limits.int8,
-            InputKind::Bf16 => limits.bf16,
+            InputKind::Int16 => limits.int8 / 2.0,
             InputKind::F32 => limits.f32,
         };
         for rows in [16, 64, BATCH] {

@@ -5,16 +5,15 @@
 
 use std::ops::Range;
 
-use half::bf16;
-
 use super::format::{BLOCK_COLUMNS, SEGMENT_COLUMNS};
+use super::int16::Int16Cell;
 use crate::cpu::simd::{Isa, Shared};
 
 /// Columns of a cell of int8 activations.
 pub const INT8_CHUNK: usize = 512;
 /// A group whose largest magnitude is below this is taken for zeros.
 pub const SMALLEST: f32 = 1e-30;
-/// Columns of a cell of bf16 or f32 activations.
+/// Columns of a cell of f32 or int16 activations.
 pub const DENSE_CHUNK: usize = 256;
 
 /// The form in which a matrix wants its input.
@@ -22,8 +21,8 @@ pub const DENSE_CHUNK: usize = 256;
 pub enum InputKind {
     /// Plain f32.
     F32,
-    /// Rounded to bf16.
-    Bf16,
+    /// Int16 with a scale each 256 columns.
+    Int16,
     /// Int8 with a scale each 32 columns.
     Int8Block32,
     /// Int8 with a scale each 256 columns.
@@ -60,18 +59,10 @@ pub struct F32Cell {
     pub values: [f32; DENSE_CHUNK],
 }
 
-/// 256 columns of one row as bf16.
-#[derive(Debug, Clone, Copy, bytemuck::Zeroable, bytemuck::Pod)]
-#[repr(C, align(64))]
-pub struct Bf16Cell {
-    /// The values' bits.
-    pub values: [u16; DENSE_CHUNK],
-}
-
 #[derive(Debug)]
 enum Cells {
     F32(Shared<F32Cell>),
-    Bf16(Shared<Bf16Cell>),
+    Int16(Shared<Int16Cell>),
     Int8(Shared<Int8Cell>),
 }
 
@@ -94,7 +85,7 @@ impl Input {
         let dense = rows * columns.div_ceil(DENSE_CHUNK);
         let cells = match kind {
             InputKind::F32 => Cells::F32(Shared::zeroed(dense)?),
-            InputKind::Bf16 => Cells::Bf16(Shared::zeroed(dense)?),
+            InputKind::Int16 => Cells::Int16(Shared::zeroed(dense)?),
             InputKind::Int8Block32 | InputKind::Int8Block256 => {
                 Cells::Int8(Shared::zeroed(rows * columns.div_ceil(INT8_CHUNK))?)
             }
@@ -121,7 +112,7 @@ impl Input {
     pub fn bytes(&self) -> usize {
         match &self.cells {
             Cells::F32(cells) => cells.bytes(),
-            Cells::Bf16(cells) => cells.bytes(),
+            Cells::Int16(cells) => cells.bytes(),
             Cells::Int8(cells) => cells.bytes(),
         }
     }
@@ -139,17 +130,10 @@ impl Input {
                     cells.write(at..at + 1)[0].values[..part.len()].copy_from_slice(part);
                 }
             }
-            Cells::Bf16(cells) => {
+            Cells::Int16(cells) => {
                 for (chunk, part) in values.chunks(DENSE_CHUNK).enumerate() {
                     let at = chunk * self.rows + row;
-                    let cell = &mut cells.write(at..at + 1)[0];
-                    for (bits, value) in cell.values.iter_mut().zip(part) {
-                        *bits = bf16::from_f32(*value).to_bits();
-                    }
-                    // Kernels take columns in pairs.
-                    if let Some(bits) = cell.values.get_mut(part.len()) {
-                        *bits = 0;
-                    }
+                    super::kernels::kernels(&self.isa).quantize_int16(part, &mut cells.write(at..at + 1)[0]);
                 }
             }
             Cells::Int8(cells) => {
@@ -179,9 +163,9 @@ impl Input {
         cells.read(chunk * self.rows + rows.start..chunk * self.rows + rows.end)
     }
 
-    /// The bf16 cells of chunk `chunk` of rows `rows`.
-    pub(crate) fn bf16_chunk(&self, chunk: usize, rows: Range<usize>) -> &[Bf16Cell] {
-        let Cells::Bf16(cells) = &self.cells else { unreachable!("checked by matmul: the input is bf16") };
+    /// The int16 cells of chunk `chunk` of rows `rows`.
+    pub(crate) fn int16_chunk(&self, chunk: usize, rows: Range<usize>) -> &[Int16Cell] {
+        let Cells::Int16(cells) = &self.cells else { unreachable!("checked by matmul: the input is int16") };
         cells.read(chunk * self.rows + rows.start..chunk * self.rows + rows.end)
     }
 }

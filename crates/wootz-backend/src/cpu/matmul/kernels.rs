@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use super::dense;
 use super::format::{Format, PANEL_ROWS, SEGMENT_BLOCKS, Scheme, Segment};
-use super::input::{self, Bf16Cell, F32Cell, Input, InputKind, Int8Cell};
+use super::input::{self, F32Cell, Input, InputKind, Int8Cell};
+use super::int16::{self, Int16Cell, Int16Segment};
 use super::unpack::{self, UnpackedPanel};
 use crate::cpu::simd::Isa;
 
@@ -26,6 +27,11 @@ pub trait Kernels: Sync {
     /// Quantises up to 512 `values` into `cell`.
     fn quantize(&self, kind: InputKind, values: &[f32], cell: &mut Int8Cell) {
         input::quantize(kind, values, cell);
+    }
+
+    /// Quantises up to 256 `values` into `cell`.
+    fn quantize_int16(&self, values: &[f32], cell: &mut Int16Cell) {
+        int16::quantize(values, cell);
     }
 
     /// Unpacks `segment` as segment `at` (0 or 1) of `out`.
@@ -68,9 +74,9 @@ pub trait Kernels: Sync {
         dense::multiply_f32(cells, panels, sums);
     }
 
-    /// Adds to `sums` (`[panel][row]`) the products of a chunk of bf16 columns: `panels[p]` is `[column pair][16][2]`.
-    fn multiply_bf16(&self, cells: &[Bf16Cell], panels: &[&[u16]], sums: &mut [Lanes]) {
-        dense::multiply_bf16(cells, panels, sums);
+    /// Adds to `sums` (`[panel][row]`) the products of one segment of each panel with each row's cell.
+    fn multiply_int16(&self, cells: &[Int16Cell], panels: &[Int16Segment<'_>], sums: &mut [Lanes]) {
+        int16::multiply(cells, panels, sums);
     }
 }
 
@@ -84,6 +90,8 @@ pub fn kernels(isa: &Isa) -> &dyn Kernels {
     match isa {
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512(token) => token,
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon(token) => token,
         _ => &Scalar,
     }
 }

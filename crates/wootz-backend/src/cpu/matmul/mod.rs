@@ -15,6 +15,7 @@
 pub mod dense;
 pub mod format;
 pub mod input;
+pub mod int16;
 pub mod kernels;
 pub mod pack;
 pub mod storage;
@@ -25,7 +26,6 @@ mod tests;
 
 use std::ops::Range;
 
-use half::bf16;
 use thiserror::Error;
 use wootz_weights::tensor::{Tensor, TensorType};
 
@@ -69,8 +69,8 @@ enum Body {
     Int8(Format, WeightMemory),
     /// Panels `[column][16]` of f32.
     F32(WeightMemory),
-    /// Panels `[column pair][16][2]` of bf16.
-    Bf16(WeightMemory),
+    /// Panels of 16-bit integers.
+    Int16(WeightMemory),
     /// The file's bytes, decoded at each use.
     Mapped(Tensor),
 }
@@ -123,7 +123,7 @@ impl PackedMatrix {
         let panel_bytes = match (format, tensor.kind) {
             (Some(format), _) => format.panel_bytes(columns),
             (None, TensorType::F32) => PANEL_ROWS * columns * 4,
-            (None, TensorType::F16 | TensorType::BF16) => PANEL_ROWS * columns.next_multiple_of(2) * 2,
+            (None, TensorType::F16 | TensorType::BF16) => int16::panel_bytes(columns),
             _ => return Ok(Self { isa, rows, columns, body: Body::Mapped(tensor.clone()) }),
         };
         let bytes = panel_bytes * rows.div_ceil(PANEL_ROWS);
@@ -136,7 +136,7 @@ impl PackedMatrix {
         let body = match (format, tensor.kind) {
             (Some(format), _) => Body::Int8(format, memory),
             (None, TensorType::F32) => Body::F32(memory),
-            _ => Body::Bf16(memory),
+            _ => Body::Int16(memory),
         };
         Ok(Self { isa, rows, columns, body })
     }
@@ -160,7 +160,7 @@ impl PackedMatrix {
     pub fn panel_group(&self) -> usize {
         match self.body {
             Body::Int8(..) => INT8_PANELS,
-            Body::F32(_) | Body::Bf16(_) | Body::Mapped(_) => DENSE_PANELS,
+            Body::F32(_) | Body::Int16(_) | Body::Mapped(_) => DENSE_PANELS,
         }
     }
 
@@ -169,7 +169,7 @@ impl PackedMatrix {
         match &self.body {
             Body::Int8(format, _) => self.panels() * format.panel_bytes(self.columns),
             Body::F32(_) => self.panels() * PANEL_ROWS * self.columns * 4,
-            Body::Bf16(_) => self.panels() * PANEL_ROWS * self.columns.next_multiple_of(2) * 2,
+            Body::Int16(_) => self.panels() * int16::panel_bytes(self.columns),
             Body::Mapped(tensor) => tensor.data().len(),
         }
     }
@@ -179,7 +179,7 @@ impl PackedMatrix {
         match &self.body {
             Body::Int8(format, _) if format.scheme().segment_scale() => InputKind::Int8Block256,
             Body::Int8(..) => InputKind::Int8Block32,
-            Body::Bf16(_) => InputKind::Bf16,
+            Body::Int16(_) => InputKind::Int16,
             Body::F32(_) | Body::Mapped(_) => InputKind::F32,
         }
     }
@@ -210,7 +210,7 @@ impl PackedMatrix {
                 Body::Int8(format, memory) => {
                     self.multiply_int8(*format, memory, start, input, rows, &scratch.unpacked, sums);
                 }
-                Body::F32(_) | Body::Bf16(_) | Body::Mapped(_) => {
+                Body::F32(_) | Body::Int16(_) | Body::Mapped(_) => {
                     self.multiply_dense(start..start + count, input, rows, &scratch.decoded, sums);
                 }
             }
@@ -240,6 +240,12 @@ impl PackedMatrix {
     fn int8_panel<'a>(&self, format: Format, memory: &'a WeightMemory, panel: usize) -> PackedPanel<'a> {
         let bytes = format.panel_bytes(self.columns);
         PackedPanel { bytes: &memory.bytes()[panel * bytes..(panel + 1) * bytes], columns: self.columns }
+    }
+
+    /// The bytes of 16-bit panel `panel`.
+    fn int16_panel<'a>(&self, memory: &'a WeightMemory, panel: usize) -> &'a [u8] {
+        let bytes = int16::panel_bytes(self.columns);
+        &memory.bytes()[panel * bytes..(panel + 1) * bytes]
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -320,14 +326,10 @@ impl PackedMatrix {
                         std::array::from_fn(|i| part(panels.end.min(panels.start + i + 1) - 1));
                     kernels.multiply_f32(input.f32_chunk(chunk, 0..rows), &parts[..panels.len()], sums);
                 }
-                Body::Bf16(memory) => {
-                    let all: &[u16] = bytemuck::cast_slice(&memory.bytes()[..self.bytes()]);
-                    let padded = self.columns.next_multiple_of(2);
-                    let columns = columns.next_multiple_of(2);
-                    let part = |p: usize| &all[(p * padded + first) * PANEL_ROWS..][..columns * PANEL_ROWS];
-                    let parts: [&[u16]; DENSE_PANELS] =
-                        std::array::from_fn(|i| part(panels.end.min(panels.start + i + 1) - 1));
-                    kernels.multiply_bf16(input.bf16_chunk(chunk, 0..rows), &parts[..panels.len()], sums);
+                Body::Int16(memory) => {
+                    let part = |panel| int16::segment(self.int16_panel(memory, panel), self.columns, chunk);
+                    let parts: [_; DENSE_PANELS] = std::array::from_fn(|i| part((panels.start + i).min(panels.end - 1)));
+                    kernels.multiply_int16(input.int16_chunk(chunk, 0..rows), &parts[..panels.len()], sums);
                 }
                 Body::Mapped(tensor) => {
                     let decoded = decoded.write(0..columns * PANEL_ROWS);
@@ -340,7 +342,7 @@ impl PackedMatrix {
         }
     }
 
-    /// Row `index` as f32: exactly the file's values (rounded to bf16 if the file has f16). For tables that are also
+    /// Row `index` as f32: exactly the file's values, but for f16 and bf16 files ([`int16`]). For tables that are also
     /// used as matrices.
     pub fn row(&self, index: usize, out: &mut [f32], scratch: &mut Scratch) {
         assert!(index < self.rows && out.len() == self.columns, "row {index} of {}", self.rows);
@@ -362,13 +364,10 @@ impl PackedMatrix {
                     *value = weights[lane];
                 }
             }
-            Body::Bf16(memory) => {
-                let all: &[u16] = bytemuck::cast_slice(&memory.bytes()[..self.bytes()]);
-                let panel = &all[panel * self.columns.next_multiple_of(2) * PANEL_ROWS..];
-                for (values, weights) in out.chunks_mut(2).zip(panel.chunks_exact(2 * PANEL_ROWS)) {
-                    for (value, bits) in values.iter_mut().zip(&weights[2 * lane..]) {
-                        *value = bf16::from_bits(*bits).to_f32();
-                    }
+            Body::Int16(memory) => {
+                for (index, out) in out.chunks_mut(SEGMENT_COLUMNS).enumerate() {
+                    let panel = self.int16_panel(memory, panel);
+                    int16::dequantize(int16::segment(panel, self.columns, index), lane, out);
                 }
             }
             Body::Mapped(tensor) => tensor.kind.dequantize(tensor.row(index), out),
@@ -403,7 +402,8 @@ fn pack_all(tensor: &Tensor, format: Option<Format>, panel_bytes: usize, out: &m
             let source = &tensor.data()[start..tensor.data().len().min(start + source_bytes)];
             match format {
                 Some(format) => pack::pack_panel(format, source, tensor.columns(), out),
-                None => pack::pack_dense(tensor.kind, source, tensor.columns(), out),
+                None if tensor.kind == TensorType::F32 => pack::pack_f32(source, tensor.columns(), out),
+                None => int16::pack_panel(tensor.kind, source, tensor.columns(), out),
             }
             let done = start + source.len();
             if done - released >= RELEASE_BYTES {

@@ -3,9 +3,6 @@
 //! Each function packs one block of one row; all work on 32-bit words of four codes, which are what the panel
 //! interleaves.
 
-use half::{bf16, f16};
-use wootz_weights::tensor::TensorType;
-
 use super::format::{Codes, Format, PANEL_ROWS, SEGMENT_BLOCKS, Scales};
 
 const LOW: u32 = 0x0f0f_0f0f;
@@ -154,32 +151,11 @@ pub fn pack_panel(format: Format, source: &[u8], columns: usize, out: &mut [u8])
     }
 }
 
-/// Packs up to 16 rows of `columns` f32, f16 or bf16 into the zeroed panel `out`: `[column][16]` f32, or
-/// `[column pair][16][2]` bf16.
-pub fn pack_dense(kind: TensorType, source: &[u8], columns: usize, out: &mut [u8]) {
-    match kind {
-        TensorType::F32 => {
-            for (row, bytes) in source.chunks_exact(columns * 4).take(PANEL_ROWS).enumerate() {
-                for (values, value) in out.chunks_exact_mut(4 * PANEL_ROWS).zip(bytes.chunks_exact(4)) {
-                    values[row * 4..row * 4 + 4].copy_from_slice(value);
-                }
-            }
-        }
-        TensorType::F16 => {
-            pack_pairs(source, columns, out, |bits| bf16::from_f32(f16::from_bits(bits).to_f32()).to_bits())
-        }
-        _ => pack_pairs(source, columns, out, |bits| bits),
-    }
-}
-
-/// Packs rows of 16-bit elements as pairs, converting each.
-fn pack_pairs(source: &[u8], columns: usize, out: &mut [u8], convert: impl Fn(u16) -> u16) {
-    for (row, bytes) in source.chunks_exact(columns * 2).take(PANEL_ROWS).enumerate() {
-        for (values, pair) in out.chunks_exact_mut(4 * PANEL_ROWS).zip(bytes.chunks(4)) {
-            for (value, element) in values[row * 4..row * 4 + 4].chunks_exact_mut(2).zip(pair.chunks_exact(2))
-            {
-                value.copy_from_slice(&convert(u16::from_le_bytes([element[0], element[1]])).to_le_bytes());
-            }
+/// Packs up to 16 rows of `columns` f32 into the zeroed panel `out`: `[column][16]`.
+pub fn pack_f32(source: &[u8], columns: usize, out: &mut [u8]) {
+    for (row, bytes) in source.chunks_exact(columns * 4).take(PANEL_ROWS).enumerate() {
+        for (values, value) in out.chunks_exact_mut(4 * PANEL_ROWS).zip(bytes.chunks_exact(4)) {
+            values[row * 4..row * 4 + 4].copy_from_slice(value);
         }
     }
 }

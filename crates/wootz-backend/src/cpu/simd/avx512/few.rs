@@ -153,19 +153,21 @@ fn centre<const CODES: u8>(negated: __m512i) -> __m512i {
     }
 }
 
-/// `start` plus the dot products of `QUADS` quads with the values at `values`.
+/// `start` plus the dot products of the quads with the values at `values`, in two chains: one instruction waits for
+/// the one before it.
 ///
 /// # Safety
 /// `values` must be readable for so many words.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
 #[inline]
 unsafe fn dot<const QUADS: usize>(quads: &[__m512i], values: *const i32, start: __m512i) -> __m512i {
-    let mut sum = start;
+    let mut sums = [start, _mm512_setzero_si512()];
     for (index, quad) in quads.iter().enumerate().take(QUADS) {
         // SAFETY: the caller's promise.
-        sum = _mm512_dpbusd_epi32(sum, *quad, unsafe { broadcast(values.add(index)) });
+        let values = unsafe { broadcast(values.add(index)) };
+        sums[index % 2] = _mm512_dpbusd_epi32(sums[index % 2], *quad, values);
     }
-    sum
+    _mm512_add_epi32(sums[0], sums[1])
 }
 
 /// A scale and an activation scale each block.

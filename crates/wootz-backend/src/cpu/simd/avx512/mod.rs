@@ -1,7 +1,8 @@
-//! The matrix kernels for AVX-512 with VNNI (and BF16 where it is there).
+//! The matrix kernels for AVX-512 with VNNI.
 
 mod dense;
 mod few;
+mod int16;
 pub mod peak;
 mod planes;
 mod quantize;
@@ -12,7 +13,8 @@ use std::ops::Range;
 
 use super::isa::Avx512;
 use crate::cpu::matmul::format::{Format, Scheme, Segment};
-use crate::cpu::matmul::input::{Bf16Cell, F32Cell, Input, InputKind, Int8Cell};
+use crate::cpu::matmul::input::{F32Cell, Input, InputKind, Int8Cell};
+use crate::cpu::matmul::int16::{Int16Cell, Int16Segment};
 use crate::cpu::matmul::kernels::{Kernels, Lanes, PackedPanel};
 use crate::cpu::matmul::unpack::UnpackedPanel;
 
@@ -20,6 +22,11 @@ impl Kernels for Avx512 {
     fn quantize(&self, kind: InputKind, values: &[f32], cell: &mut Int8Cell) {
         // SAFETY: the token proves the features.
         unsafe { quantize::quantize(kind, values, cell) }
+    }
+
+    fn quantize_int16(&self, values: &[f32], cell: &mut Int16Cell) {
+        // SAFETY: the token proves the features.
+        unsafe { quantize::quantize_int16(values, cell) }
     }
 
     fn unpack(&self, format: Format, segment: Segment<'_>, at: usize, out: &mut UnpackedPanel) {
@@ -56,13 +63,8 @@ impl Kernels for Avx512 {
         unsafe { dense::multiply_f32(cells, panels, sums) }
     }
 
-    fn multiply_bf16(&self, cells: &[Bf16Cell], panels: &[&[u16]], sums: &mut [Lanes]) {
-        if self.bf16() {
-            // SAFETY: the token proves the features, and `bf16()` that AVX512_BF16 is one of them.
-            unsafe { dense::multiply_bf16(cells, panels, sums) }
-        } else {
-            // SAFETY: the token proves the features.
-            unsafe { dense::multiply_bf16_widened(cells, panels, sums) }
-        }
+    fn multiply_int16(&self, cells: &[Int16Cell], panels: &[Int16Segment<'_>], sums: &mut [Lanes]) {
+        // SAFETY: the token proves the features.
+        unsafe { int16::multiply(cells, panels, sums) }
     }
 }

@@ -3,6 +3,7 @@
 use std::arch::x86_64::*;
 
 use crate::cpu::matmul::input::{InputKind, Int8Cell, SMALLEST};
+use crate::cpu::matmul::int16::{self, Int16Cell, LARGEST_VALUE};
 
 /// See [`Kernels::quantize`](crate::cpu::matmul::kernels::Kernels::quantize).
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
@@ -19,6 +20,26 @@ pub fn quantize(kind: InputKind, values: &[f32], cell: &mut Int8Cell) {
         cell.negated[block] = cell.negated_halves[2 * block] + cell.negated_halves[2 * block + 1];
         cell.sums[block] = cell.sum_halves[2 * block] + cell.sum_halves[2 * block + 1];
         cell.weighted[block] = cell.scales[block * 32 / group] * f32::from(cell.sums[block]);
+    }
+}
+
+/// See [`Kernels::quantize_int16`](crate::cpu::matmul::kernels::Kernels::quantize_int16).
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+pub fn quantize_int16(values: &[f32], cell: &mut Int16Cell) {
+    if !values.len().is_multiple_of(32) {
+        return int16::quantize(values, cell);
+    }
+    assert!(values.len() <= cell.quants.len());
+    let largest = group_scale(values);
+    cell.scale = largest / LARGEST_VALUE;
+    let inverse = _mm512_set1_ps(if largest < SMALLEST { 0.0 } else { LARGEST_VALUE / largest });
+    for (quants, part) in cell.quants.chunks_exact_mut(16).zip(values.chunks_exact(16)) {
+        // SAFETY: 16 f32 and 16 quants.
+        unsafe {
+            let scaled = _mm512_mul_ps(_mm512_loadu_ps(part.as_ptr()), inverse);
+            let words = _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(scaled));
+            _mm256_storeu_si256(quants.as_mut_ptr().cast(), words);
+        }
     }
 }
 

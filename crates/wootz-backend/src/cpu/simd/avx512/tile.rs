@@ -127,7 +127,7 @@ unsafe fn dots<const QUADS: usize, const ROWS: usize, const PANELS: usize>(
 /// Keeps the compiler from moving loads across. It would hoist them until accumulators no longer fit the registers,
 /// and an accumulator in memory halves the speed.
 #[inline(always)]
-fn keep_order() {
+pub fn keep_order() {
     // SAFETY: no instruction at all.
     unsafe { std::arch::asm!("", options(nostack, preserves_flags)) };
 }
