@@ -43,7 +43,8 @@ def llama_bench(program, model, case, threads):
 
 
 def wootz_bench(program, model, case, threads):
-    command = [program, "bench", model, "-t", threads, "-p", case.prompt, "-n", case.generate, "-r", 1, "--json"]
+    command = [program, "bench", model, "-t", threads, "-p", case.prompt, "-n", case.generate, "-r", 1, "--json",
+               "--no-limits"]
     text, peak = run_measured(list(map(str, command)))
     rates = {row["kind"]: row["tokens_per_second"]["median"] for row in json.loads(text)["results"]}
     return {**rates, "peak": peak}
