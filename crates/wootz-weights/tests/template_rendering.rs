@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use wootz_weights::chat_template::{ChatInput, ChatTemplate, Clock, Ending, TemplateError};
+use wootz_weights::chat_template::{ChatInput, ChatTemplate, Clock, Ending, TemplateError, message};
 
 /// 2025-03-09T14:05:07Z, the fixture's `now`.
 const NOW: Clock = Clock::Fixed(1_741_529_107);
@@ -34,7 +34,7 @@ fn render(template: &ChatTemplate, conversation: &Value) -> Result<String, Templ
 
 /// What differs between a template's renderings and the expectations, as a list of reports.
 fn differences(name: &str, source: &str, fixture: &Value) -> Vec<String> {
-    let template = ChatTemplate::new(source).and_then(|template| template.with_clock(NOW));
+    let template = ChatTemplate::new(source).map(|template| template.with_clock(NOW));
     let template = match template {
         Ok(template) => template,
         Err(error) => return vec![format!("{name}: {error}")],
@@ -87,4 +87,76 @@ fn all_templates_render_as_in_python() {
         return;
     }
     assert_eq!(compare_folder(&folder), fixture()["templates"].as_object().unwrap().len());
+}
+
+#[test]
+fn runaway_templates_are_stopped() {
+    let messages = [message("user", "Hi")];
+    let input = ChatInput { messages: &messages, ..ChatInput::default() };
+    let doubled = "{% set ns = namespace(x='abcdefgh') %}{% for i in range(60) %}{% set ns.x = EXPRESSION %}{% endfor %}";
+    let doublings =
+        ["ns.x ~ ns.x", "ns.x + ns.x", "ns.x * 2", "[ns.x, ns.x] | join", "ns.x | replace('a', ns.x)"];
+    let methods = ["ns.x.replace('a', ns.x)", "''.join([ns.x, ns.x])"];
+    let mut sources: Vec<String> =
+        doublings.iter().chain(&methods).map(|it| doubled.replace("EXPRESSION", it)).collect();
+    sources.push("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}".to_owned());
+    sources.push("{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}".to_owned());
+    sources.push(
+        "{% for i in range(99999) %}{% for j in range(99999) %}literal text{% endfor %}{% endfor %}"
+            .to_owned(),
+    );
+    sources.push(
+        "{% set ns = namespace(x=[0]) %}{% for i in range(60) %}{% set ns.x = ns.x + ns.x %}{% endfor %}"
+            .to_owned(),
+    );
+    for source in sources {
+        let result = ChatTemplate::new(source.as_str()).unwrap().render(&input);
+        assert!(matches!(result, Err(TemplateError::Runaway { .. })), "{source}: {result:?}");
+    }
+}
+
+#[test]
+fn operators_are_pythons() {
+    let render = |source: &str| {
+        let input = ChatInput { ending: Ending::LastMessage, ..ChatInput::default() };
+        ChatTemplate::new(source).unwrap().render(&input)
+    };
+    for (source, expected) in [
+        ("{{ 1 + 2 }} {{ 1.5 + 1 }} {{ true + 1 }} {{ 2 * 3 }} {{ 0.5 * 2 }}", "3 2.5 2 6 1.0"),
+        ("{{ 'a' + 'b' }}{{ 'ab' * 2 }}{{ 3 * '-' }}{{ 'x' * -1 }}", "ababab---"),
+        ("{{ ([1] + [2, 3]) * 2 }}", "[1, 2, 3, 1, 2, 3]"),
+        ("{{ 1 ~ none ~ true ~ 'x' }}", "1NoneTruex"),
+        // Markup escapes what is added to it, and stays as it is in a concatenation.
+        ("{{ '<a>' | safe + '<b>' }}{{ '<b>' + '<a>' | safe }}", "<a>&lt;b&gt;&lt;b&gt;<a>"),
+        ("{{ '<a>' | safe ~ '<b>' }}", "<a><b>"),
+        ("{% set x = ['a'] %}{{ x[0 + 0] }}{{ range(1 + 1) | list }}", "a[0, 1]"),
+        (
+            "{{ [{'n': 'p'}, {'n': 'q'}] | join('-', attribute='n') }}{{ 'aXbX' | replace('X', '.') }}",
+            "p-qa.b.",
+        ),
+    ] {
+        assert_eq!(render(source).unwrap(), expected, "{source}");
+    }
+    for wrong in
+        ["{{ 'a' + 1 }}", "{{ 'a' + none }}", "{{ nothing + 'a' }}", "{{ [] + 'a' }}", "{{ {} * 2 }}"]
+    {
+        assert!(matches!(render(wrong), Err(TemplateError::Failed { .. })), "{wrong}");
+    }
+    let refused = render("{{ raise_exception('No: ' + 'why') }}").unwrap_err();
+    assert!(matches!(&refused, TemplateError::Refused(message) if message == "No: why"), "{refused}");
+    assert!(matches!(ChatTemplate::new("{% if %}"), Err(TemplateError::Syntax { .. })));
+}
+
+#[test]
+fn tools_take_the_template_for_them() {
+    let named = [("default", "plain"), ("tool_use", "tools: {{ tools | length }}"), ("rag", "rag")];
+    let named = named.map(|(name, source)| (name.to_owned(), source.to_owned()));
+    let template = ChatTemplate::with_names(named.to_vec()).unwrap();
+    let tools = [Value::from("a"), Value::from("b")];
+    let with_tools = ChatInput { tools: Some(&tools), ..ChatInput::default() };
+    assert_eq!(template.render(&ChatInput::default()).unwrap(), "plain");
+    assert_eq!(template.render(&with_tools).unwrap(), "tools: 2");
+    assert_eq!(template.render_named("rag", &with_tools).unwrap(), "rag");
+    let unknown = template.render_named("nothing", &with_tools).unwrap_err().to_string();
+    assert!(unknown.contains("default, tool_use, rag"), "{unknown}");
 }

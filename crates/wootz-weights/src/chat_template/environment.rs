@@ -1,17 +1,22 @@
 //! A template engine that behaves as the Jinja2 environment of Transformers' `apply_chat_template`.
 
 use std::fmt;
+use std::sync::Arc;
 
+use minijinja::machinery::{CompiledTemplate, TemplateConfig};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{ValueKind, from_args};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, UndefinedBehavior, Value};
+use minijinja_contrib::pycompat;
 
-use super::generation::without_generation_tags;
 use super::json::tojson;
+use super::operators;
 use super::strftime::Clock;
 
 /// Instructions that one rendering may run: templates of real models need about a hundred a message.
-const FUEL: u64 = 20_000_000;
+const MAX_FUEL: u64 = 5_000_000;
+/// The bytes of literal text that a rendering may write; writing a literal takes at least two instructions in a loop.
+const MAX_LITERAL_BYTES: u64 = 1 << 30;
 /// Nested macros, loops and expressions.
 const RECURSION_LIMIT: usize = 200;
 
@@ -27,29 +32,45 @@ impl fmt::Display for Raised {
 
 impl std::error::Error for Raised {}
 
-/// An environment that holds the given templates, each by its name.
-pub(super) fn environment(
-    templates: &[(String, String)],
-    clock: Clock,
-) -> Result<Environment<'static>, Error> {
+/// An environment that holds no template, for templates whose literal texts have at most this many bytes.
+pub(super) fn environment(clock: Clock, longest_literal: usize) -> Environment<'static> {
     let mut environment = Environment::new();
-    environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
     environment.set_auto_escape_callback(|_| AutoEscape::None);
     environment.set_undefined_behavior(UndefinedBehavior::Lenient);
-    environment.set_fuel(Some(FUEL));
+    environment.set_fuel(Some((2 * MAX_LITERAL_BYTES / longest_literal.max(1) as u64).min(MAX_FUEL)));
     environment.set_recursion_limit(RECURSION_LIMIT);
     environment.set_unknown_method_callback(python_method);
     environment.add_filter("tojson", tojson);
     environment.add_function("raise_exception", |message: String| -> Result<Value, Error> {
         Err(Error::new(ErrorKind::InvalidOperation, message.clone()).with_source(Raised(message)))
     });
-    environment.add_function("strftime_now", move |format: &str| clock.strftime(format));
+    set_clock(&mut environment, clock);
     // Python cannot iterate over None, and templates ask before they take a length; undefined iterates as empty.
     environment.add_test("iterable", |value: &Value| !value.is_none() && value.try_iter().is_ok());
-    for (name, source) in templates {
-        environment.add_template_owned(name.clone(), without_generation_tags(source).into_owned())?;
-    }
-    Ok(environment)
+    operators::install(&mut environment);
+    environment
+}
+
+/// Puts `strftime_now` on a clock.
+pub(super) fn set_clock(environment: &mut Environment, clock: Clock) {
+    environment.add_function("strftime_now", move |format: &str| clock.strftime(format));
+}
+
+/// The syntax of `trim_blocks` and `lstrip_blocks`.
+fn syntax() -> Result<SyntaxConfig, Error> {
+    SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()
+}
+
+/// A template that is ready to be evaluated.
+pub(super) fn compile<'source>(
+    name: &'source str,
+    source: &'source str,
+) -> Result<CompiledTemplate<'source>, Error> {
+    let config =
+        TemplateConfig { syntax_config: syntax()?, default_auto_escape: Arc::new(|_| AutoEscape::None) };
+    let mut template = CompiledTemplate::new(name, source, &config)?;
+    operators::replace_operators(&mut template);
+    Ok(template)
 }
 
 /// The methods of Python's strings, lists and dictionaries that templates call and `minijinja-contrib` lacks.
@@ -70,7 +91,19 @@ fn python_method(
             let () = from_args(arguments)?;
             Ok(value.clone())
         }
-        _ => minijinja_contrib::pycompat::unknown_method_callback(state, value, method, arguments),
+        (ValueKind::String, "replace") => {
+            if let [from, to, ..] = arguments {
+                operators::charge_replace(state, value, from, to)?;
+            }
+            pycompat::unknown_method_callback(state, value, method, arguments)
+        }
+        (ValueKind::String, "join") => {
+            if let [items] = arguments {
+                operators::charge_join(state, value.as_str().unwrap_or_default(), items)?;
+            }
+            pycompat::unknown_method_callback(state, value, method, arguments)
+        }
+        _ => pycompat::unknown_method_callback(state, value, method, arguments),
     }
 }
 

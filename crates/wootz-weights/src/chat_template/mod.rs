@@ -8,22 +8,22 @@ mod environment;
 mod fallback;
 mod generation;
 mod json;
+mod operators;
 mod source;
 mod strftime;
 
 use std::fmt;
-use std::io::{self, Write};
 
-use minijinja::{Environment, Value};
+use minijinja::{AutoEscape, Environment, Value, machinery};
 use serde_json::json;
+
+use generation::without_generation_tags;
 
 use crate::error::WeightsError;
 
 pub use fallback::TemplateOrigin;
 pub use strftime::Clock;
 
-/// The longest prompt that a template may write, in bytes.
-const MAX_RENDERED_BYTES: usize = 256 << 20;
 /// The name of the template that is used when nothing asks for another.
 const DEFAULT: &str = "default";
 /// The name of the template that Transformers takes when there are tools.
@@ -108,7 +108,7 @@ pub fn message(role: &str, content: &str) -> serde_json::Value {
 
 /// The chat template, or the named templates, of a model, ready to render.
 pub struct ChatTemplate {
-    /// Name and source; the default first where there is one.
+    /// Name and source as the engine reads it; the default first where there is one.
     templates: Vec<(String, String)>,
     clock: Clock,
     environment: Environment<'static>,
@@ -123,14 +123,24 @@ impl ChatTemplate {
     /// Several templates, each with its name; "default" is rendered unless there are tools and a "tool_use".
     pub fn with_names(templates: Vec<(String, String)>) -> Result<ChatTemplate, TemplateError> {
         let clock = Clock::System;
-        let environment = compile(&templates, clock)?;
-        Ok(ChatTemplate { templates, clock, environment })
+        let mut longest_literal = 0;
+        let mut readable = Vec::new();
+        for (name, source) in templates {
+            let source = without_generation_tags(&source).into_owned();
+            let template = environment::compile(&name, &source)
+                .map_err(|error| TemplateError::Syntax { name: name.clone(), message: one_line(&error) })?;
+            longest_literal = operators::longest_literal(&template).max(longest_literal);
+            readable.push((name, source));
+        }
+        let environment = environment::environment(clock, longest_literal);
+        Ok(ChatTemplate { templates: readable, clock, environment })
     }
 
     /// The same templates, with `strftime_now` on another clock.
-    pub fn with_clock(self, clock: Clock) -> Result<ChatTemplate, TemplateError> {
-        let environment = compile(&self.templates, clock)?;
-        Ok(ChatTemplate { clock, environment, ..self })
+    pub fn with_clock(mut self, clock: Clock) -> ChatTemplate {
+        self.clock = clock;
+        environment::set_clock(&mut self.environment, clock);
+        self
     }
 
     /// The names of the templates.
@@ -164,17 +174,20 @@ impl ChatTemplate {
     /// # Errors
     /// As [`Self::render`], and a name that is not there.
     pub fn render_named(&self, name: &str, input: &ChatInput) -> Result<String, TemplateError> {
-        let template = self.environment.get_template(name).map_err(|_| TemplateError::UnknownName {
-            name: name.to_owned(),
-            known: self.names().collect::<Vec<_>>().join(", "),
+        let (name, source) = self.templates.iter().find(|(known, _)| known == name).ok_or_else(|| {
+            TemplateError::UnknownName {
+                name: name.to_owned(),
+                known: self.names().collect::<Vec<_>>().join(", "),
+            }
         })?;
-        let mut out = Bounded { bytes: Vec::new() };
-        match template.render_captured_to(context(input), &mut out) {
-            // A template writes text only; the lossy conversion is what the type system asks for.
-            Ok(_) => Ok(String::from_utf8(out.bytes)
-                .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())),
-            Err(error) => Err(explain(name, &error)),
-        }
+        let mut text = String::new();
+        let template = environment::compile(name, source).map_err(|error| explain(name, &error))?;
+        let mut out = machinery::make_string_output(&mut text);
+        let (program, blocks) = (&template.instructions, &template.blocks);
+        machinery::eval(&self.environment, program, context(input), blocks, &mut out, AutoEscape::None)
+            .map_err(|error| explain(name, &error))?;
+        drop(out);
+        Ok(text)
     }
 }
 
@@ -186,13 +199,6 @@ impl fmt::Debug for ChatTemplate {
             .field("clock", &self.clock)
             .finish_non_exhaustive()
     }
-}
-
-fn compile(templates: &[(String, String)], clock: Clock) -> Result<Environment<'static>, TemplateError> {
-    environment::environment(templates, clock).map_err(|error| TemplateError::Syntax {
-        name: error.name().unwrap_or(DEFAULT).to_owned(),
-        message: one_line(&error),
-    })
 }
 
 /// The variables of a template, in the order in which Transformers lets one override the other.
@@ -239,14 +245,12 @@ fn explain(name: &str, error: &minijinja::Error) -> TemplateError {
         if let Some(raised) = current.downcast_ref::<environment::Raised>() {
             return TemplateError::Refused(raised.0.clone());
         }
-        if current.is::<TooLong>() {
-            return TemplateError::Runaway { name: name.to_owned(), message: current.to_string() };
-        }
         cause = current.source();
     }
     let (name, message) = (name.to_owned(), one_line(error));
-    let too_deep = message.contains("recursion limit exceeded");
-    if error.kind() == minijinja::ErrorKind::OutOfFuel || too_deep {
+    let stopped =
+        ["recursion limit exceeded", operators::TOO_MUCH].iter().any(|limit| message.contains(limit));
+    if error.kind() == minijinja::ErrorKind::OutOfFuel || stopped {
         TemplateError::Runaway { name, message }
     } else {
         TemplateError::Failed { name, message }
@@ -263,34 +267,4 @@ fn one_line(error: &minijinja::Error) -> String {
         cause = current.source();
     }
     text
-}
-
-/// Output that ends a runaway template.
-struct Bounded {
-    bytes: Vec<u8>,
-}
-
-#[derive(Debug)]
-struct TooLong;
-
-impl fmt::Display for TooLong {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "it wrote more than {MAX_RENDERED_BYTES} bytes")
-    }
-}
-
-impl std::error::Error for TooLong {}
-
-impl Write for Bounded {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.bytes.len() + bytes.len() > MAX_RENDERED_BYTES {
-            return Err(io::Error::other(TooLong));
-        }
-        self.bytes.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

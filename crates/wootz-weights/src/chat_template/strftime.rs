@@ -152,7 +152,7 @@ impl CivilTime {
             's' => write!(out, "{}", self.seconds_since_epoch),
             // Python's naive times have neither a zone nor an offset.
             'z' | 'Z' => Ok(()),
-            'n' => write!(out, "\n"),
+            'n' => writeln!(out),
             't' => write!(out, "\t"),
             '%' => write!(out, "%"),
             'F' => return self.write(out, "%Y-%m-%d"),
