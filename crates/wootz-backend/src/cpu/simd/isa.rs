@@ -12,10 +12,21 @@ pub struct Avx512 {
     bf16: bool,
 }
 
-/// Proof that this processor has NEON with dot products and half-precision conversions.
+/// Proof that this processor has NEON, and which products of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Neon {
-    i8mm: bool,
+    integers: Integers,
+}
+
+/// How a 64-bit Arm processor multiplies bytes, each including those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Integers {
+    /// By widening products: every one.
+    Widening,
+    /// By dot products of four: from Apple's M1 and Arm's Neoverse N1 on.
+    Dots,
+    /// By matrix products of two rows of eight too: from Apple's M2 and Arm's Neoverse V1 on.
+    Matrices,
 }
 
 impl Avx2 {
@@ -63,22 +74,29 @@ impl Neon {
     /// The proof, if the processor has the instructions.
     pub fn detect() -> Option<Self> {
         #[cfg(target_arch = "aarch64")]
-        if std::arch::is_aarch64_feature_detected!("neon")
-            && std::arch::is_aarch64_feature_detected!("dotprod")
-        {
-            return Some(Self { i8mm: std::arch::is_aarch64_feature_detected!("i8mm") });
+        if std::arch::is_aarch64_feature_detected!("neon") {
+            let dots = std::arch::is_aarch64_feature_detected!("dotprod");
+            let integers = match dots {
+                true if std::arch::is_aarch64_feature_detected!("i8mm") => Integers::Matrices,
+                true => Integers::Dots,
+                false => Integers::Widening,
+            };
+            return Some(Self { integers });
         }
         None
     }
 
-    /// Whether the int8 matrix instructions are there too.
-    pub fn i8mm(self) -> bool {
-        self.i8mm
+    /// The best products of bytes that it proves.
+    pub fn integers(self) -> Integers {
+        self.integers
     }
 
-    /// This proof without the int8 matrix instructions, to test the kernels that do without.
-    pub fn without_i8mm(self) -> Self {
-        Self { i8mm: false }
+    /// This proof and all weaker ones, the best last: to test the kernels that do with less.
+    pub fn levels(self) -> impl Iterator<Item = Self> {
+        [Integers::Widening, Integers::Dots, Integers::Matrices]
+            .into_iter()
+            .filter(move |&integers| integers as u8 <= self.integers as u8)
+            .map(|integers| Self { integers })
     }
 }
 
@@ -92,7 +110,7 @@ pub enum Isa {
     Avx2(Avx2),
     /// 512-bit x86 with int8 dot products.
     Avx512(Avx512),
-    /// 128-bit Arm with int8 dot products.
+    /// 128-bit Arm.
     Neon(Neon),
 }
 
@@ -121,10 +139,7 @@ impl Isa {
             }
         }
         if let Some(token) = Neon::detect() {
-            found.push(Self::Neon(token.without_i8mm()));
-            if token.i8mm() {
-                found.push(Self::Neon(token));
-            }
+            found.extend(token.levels().map(Self::Neon));
         }
         found
     }
@@ -137,8 +152,11 @@ impl fmt::Display for Isa {
             Self::Avx2(_) => "avx2",
             Self::Avx512(token) if token.bf16() => "avx512+bf16",
             Self::Avx512(_) => "avx512",
-            Self::Neon(token) if token.i8mm() => "neon+i8mm",
-            Self::Neon(_) => "neon",
+            Self::Neon(token) => match token.integers() {
+                Integers::Widening => "neon",
+                Integers::Dots => "neon+dotprod",
+                Integers::Matrices => "neon+i8mm",
+            },
         })
     }
 }

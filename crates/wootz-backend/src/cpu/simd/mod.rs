@@ -15,6 +15,8 @@ mod lanes_avx2;
 mod lanes_avx512;
 #[cfg(target_arch = "aarch64")]
 mod lanes_neon;
+#[cfg(target_arch = "aarch64")]
+pub mod neon;
 pub mod peak;
 pub mod shared;
 mod vector;

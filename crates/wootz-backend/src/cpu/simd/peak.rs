@@ -48,6 +48,10 @@ pub fn operations(isa: Isa, kind: Arithmetic) -> f64 {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the token proves the features.
         (Isa::Avx512(_), Arithmetic::Bf16 | Arithmetic::F32) => unsafe { super::avx512::peak::f32(ROUNDS) },
+        #[cfg(target_arch = "aarch64")]
+        (Isa::Neon(token), Arithmetic::Int8) => super::neon::peak::int8(token, ROUNDS),
+        #[cfg(target_arch = "aarch64")]
+        (Isa::Neon(_), Arithmetic::Bf16 | Arithmetic::F32) => super::neon::peak::f32(ROUNDS),
         _ => portable(),
     }
 }
