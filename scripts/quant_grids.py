@@ -17,7 +17,7 @@ TARGET = Path(__file__).parent.parent / "crates/wootz-weights/src/quant/grids.rs
 HEADER = f"""//! The grids of the IQ formats: which eight (or four) small numbers an index stands for.
 //!
 //! Written by `scripts/quant_grids.py` from the `gguf` Python package {version("gguf")} (`quants.py`), part of
-//! llama.cpp, Copyright (c) 2023 Georgi Gerganov, MIT licence: see NOTICE.
+//! llama.cpp, Copyright (c) 2023 Georgi Gerganov, MIT licence: see NOTICE. (size gate: a table)
 
 /// Expands entries of `N` elements, element 0 lowest, `BITS` bits each, which choose from `values`.
 const fn expand<const ENTRIES: usize, const N: usize, const BITS: usize>(
