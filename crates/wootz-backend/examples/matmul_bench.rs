@@ -102,9 +102,10 @@ fn seconds(matrices: &[PackedMatrix], rows: usize, threads: usize, passes: usize
     let pieces = (share / group * matrices.len()) as f64;
     let slowest = std::thread::scope(|scope| {
         let handles: Vec<_> = (0..threads).map(|thread| scope.spawn(move || work(thread))).collect();
-        handles.into_iter().map(|handle| handle.join().expect("a worker that does not panic")).try_fold(0.0, |slowest, time| {
-            time.map(|time| f64::max(slowest, time))
-        })
+        handles
+            .into_iter()
+            .map(|handle| handle.join().expect("a worker that does not panic"))
+            .try_fold(0.0, |slowest, time| time.map(|time| f64::max(slowest, time)))
     })?;
     Ok(slowest * pieces)
 }
@@ -114,8 +115,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let limits = limits::measure(Isa::detect(), options.threads)?;
     println!(
         "{} on {} threads: read {:.1} GB/s, int8 {:.0}, bf16 {:.0}, f32 {:.0} Gop/s; matrices {}x{}",
-        Isa::detect(), limits.threads, limits.read / 1e9, limits.int8 / 1e9, limits.bf16 / 1e9, limits.f32 / 1e9,
-        options.rows, options.columns,
+        Isa::detect(),
+        limits.threads,
+        limits.read / 1e9,
+        limits.int8 / 1e9,
+        limits.bf16 / 1e9,
+        limits.f32 / 1e9,
+        options.rows,
+        options.columns,
     );
     for kind in options.kinds {
         let source = tensor(kind, options.rows, options.columns)?;

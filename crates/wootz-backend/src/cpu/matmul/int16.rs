@@ -57,7 +57,10 @@ pub fn segment(panel: &[u8], columns: usize, index: usize) -> Int16Segment<'_> {
     let blocks = (columns - index * SEGMENT_COLUMNS).min(SEGMENT_COLUMNS).div_ceil(BLOCK_COLUMNS);
     let start = index * panel_bytes(SEGMENT_COLUMNS);
     let (words, scales) = panel[start..].split_at(blocks * BLOCK_WORDS * 2);
-    Int16Segment { words: bytemuck::cast_slice(words), scales: bytemuck::cast_slice(&scales[..PANEL_ROWS * 4]) }
+    Int16Segment {
+        words: bytemuck::cast_slice(words),
+        scales: bytemuck::cast_slice(&scales[..PANEL_ROWS * 4]),
+    }
 }
 
 /// The scale that makes `largest` the largest integer of `values`, and its inverse. NaN and infinity pass on to the
@@ -122,7 +125,8 @@ fn read_floats(kind: TensorType, bytes: &[u8], out: &mut [f32]) {
 /// Row `row` of a segment as f32.
 pub fn dequantize(segment: Int16Segment<'_>, row: usize, out: &mut [f32]) {
     for (column, value) in out.iter_mut().enumerate() {
-        *value = segment.scales[row] * f32::from(segment.words[(column / 2 * PANEL_ROWS + row) * 2 + column % 2]);
+        *value =
+            segment.scales[row] * f32::from(segment.words[(column / 2 * PANEL_ROWS + row) * 2 + column % 2]);
     }
 }
 
@@ -138,7 +142,8 @@ pub fn multiply(cells: &[Int16Cell], panels: &[Int16Segment<'_>], sums: &mut [La
                 let mut exact = [0_i32; PANEL_ROWS];
                 for (words, values) in words.chunks_exact(2 * PANEL_ROWS).zip(values.chunks_exact(2)) {
                     for (sum, words) in exact.iter_mut().zip(words.chunks_exact(2)) {
-                        *sum += i32::from(words[0]) * i32::from(values[0]) + i32::from(words[1]) * i32::from(values[1]);
+                        *sum += i32::from(words[0]) * i32::from(values[0])
+                            + i32::from(words[1]) * i32::from(values[1]);
                     }
                 }
                 part.iter_mut().zip(exact).for_each(|(part, sum)| *part += sum as f32);

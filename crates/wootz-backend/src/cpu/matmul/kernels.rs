@@ -89,6 +89,8 @@ impl Kernels for Scalar {}
 pub fn kernels(isa: &Isa) -> &dyn Kernels {
     match isa {
         #[cfg(target_arch = "x86_64")]
+        Isa::Avx2(token) => token,
+        #[cfg(target_arch = "x86_64")]
         Isa::Avx512(token) => token,
         #[cfg(target_arch = "aarch64")]
         Isa::Neon(token) => token,

@@ -328,7 +328,8 @@ impl PackedMatrix {
                 }
                 Body::Int16(memory) => {
                     let part = |panel| int16::segment(self.int16_panel(memory, panel), self.columns, chunk);
-                    let parts: [_; DENSE_PANELS] = std::array::from_fn(|i| part((panels.start + i).min(panels.end - 1)));
+                    let parts: [_; DENSE_PANELS] =
+                        std::array::from_fn(|i| part((panels.start + i).min(panels.end - 1)));
                     kernels.multiply_int16(input.int16_chunk(chunk, 0..rows), &parts[..panels.len()], sums);
                 }
                 Body::Mapped(tensor) => {

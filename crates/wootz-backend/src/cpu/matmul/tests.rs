@@ -27,7 +27,9 @@ impl Numbers {
 /// Where the f16 numbers of a block are: anything else in it may be any byte.
 fn half_places(kind: TensorType) -> &'static [usize] {
     match kind {
-        TensorType::Q4_0 | TensorType::Q5_0 | TensorType::Q8_0 | TensorType::IQ4_NL | TensorType::IQ4_XS => &[0],
+        TensorType::Q4_0 | TensorType::Q5_0 | TensorType::Q8_0 | TensorType::IQ4_NL | TensorType::IQ4_XS => {
+            &[0]
+        }
         TensorType::Q4_1 | TensorType::Q5_1 | TensorType::Q4_K | TensorType::Q5_K => &[0, 2],
         TensorType::Q6_K => &[208],
         TensorType::Q3_K => &[108],
@@ -49,7 +51,8 @@ fn random_bytes(kind: TensorType, elements: usize, numbers: &mut Numbers) -> Vec
             _ => bytes.extend((0..kind.block_bytes()).map(|_| numbers.next() as u8)),
         }
         for place in half_places(kind) {
-            bytes[block + place..block + place + 2].copy_from_slice(&f16::from_f32(numbers.float()).to_le_bytes());
+            bytes[block + place..block + place + 2]
+                .copy_from_slice(&f16::from_f32(numbers.float()).to_le_bytes());
         }
         if kind == TensorType::Q8_K {
             bytes[block..block + 4].copy_from_slice(&numbers.float().to_le_bytes());
@@ -129,9 +132,16 @@ fn rows_are_the_files_values() {
                     for (value, expected) in values.iter().zip(&expected[row * columns..]) {
                         if matches!(kind, TensorType::F16 | TensorType::BF16) {
                             // All are below 1, the largest of a segment may be just that.
-                            assert!((value - expected).abs() <= 1.001 / 8190.0, "{kind}: {value} for {expected}");
+                            assert!(
+                                (value - expected).abs() <= 1.001 / 8190.0,
+                                "{kind}: {value} for {expected}"
+                            );
                         } else {
-                            assert_eq!(value.to_bits(), expected.to_bits(), "{kind} on {isa}, row {row} of {columns}");
+                            assert_eq!(
+                                value.to_bits(),
+                                expected.to_bits(),
+                                "{kind} on {isa}, row {row} of {columns}"
+                            );
                         }
                     }
                 }
@@ -211,7 +221,11 @@ fn quantising_is_the_same_everywhere() {
             for isa in Isa::available() {
                 let mut found: input::Int8Cell = bytemuck::Zeroable::zeroed();
                 kernels(&isa).quantize(kind, &values, &mut found);
-                assert_eq!(bytemuck::bytes_of(&found), bytemuck::bytes_of(&expected), "{kind:?} on {isa}, case {case}");
+                assert_eq!(
+                    bytemuck::bytes_of(&found),
+                    bytemuck::bytes_of(&expected),
+                    "{kind:?} on {isa}, case {case}"
+                );
             }
         }
     }
@@ -228,7 +242,11 @@ fn quantising_to_int16_is_the_same_everywhere() {
             for isa in Isa::available() {
                 let mut found: int16::Int16Cell = bytemuck::Zeroable::zeroed();
                 kernels(&isa).quantize_int16(&values, &mut found);
-                assert_eq!(bytemuck::bytes_of(&found), bytemuck::bytes_of(&expected), "{columns} columns on {isa}");
+                assert_eq!(
+                    bytemuck::bytes_of(&found),
+                    bytemuck::bytes_of(&expected),
+                    "{columns} columns on {isa}"
+                );
             }
         }
     }

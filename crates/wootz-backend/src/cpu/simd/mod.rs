@@ -6,6 +6,8 @@
 
 pub mod arena;
 #[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
 pub mod avx512;
 pub mod isa;
 pub mod lanes;

@@ -44,7 +44,9 @@ pub fn operations(isa: Isa, kind: Arithmetic) -> f64 {
         (Isa::Avx512(_), Arithmetic::Int8) => unsafe { super::avx512::peak::int8(ROUNDS) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the token proves the features, and its `bf16()` that AVX512_BF16 is one of them.
-        (Isa::Avx512(token), Arithmetic::Bf16) if token.bf16() => unsafe { super::avx512::peak::bf16(ROUNDS) },
+        (Isa::Avx512(token), Arithmetic::Bf16) if token.bf16() => unsafe {
+            super::avx512::peak::bf16(ROUNDS)
+        },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the token proves the features.
         (Isa::Avx512(_), Arithmetic::Bf16 | Arithmetic::F32) => unsafe { super::avx512::peak::f32(ROUNDS) },

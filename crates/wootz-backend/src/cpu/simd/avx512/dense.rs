@@ -86,7 +86,8 @@ unsafe fn run<const ROWS: usize, const PANELS: usize>(tile: &Tile) {
                 }
             }
             for (row, acc) in acc.iter_mut().enumerate() {
-                let value = broadcast_f32((&raw const (*tile.cells.add(row)).values).cast::<f32>().add(column));
+                let value =
+                    broadcast_f32((&raw const (*tile.cells.add(row)).values).cast::<f32>().add(column));
                 for (acc, weights) in acc.iter_mut().zip(weights) {
                     *acc = _mm512_fmadd_ps(weights, value, *acc);
                 }

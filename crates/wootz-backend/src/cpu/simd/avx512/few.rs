@@ -195,7 +195,10 @@ unsafe fn block_scales<const CODES: u8, const SCHEME: u8, const ROWS: usize>(
                     centre::<CODES>(broadcast((&raw const (*cell).negated).cast::<i32>().add(in_chunk)))
                 };
                 let sum = _mm512_cvtepi32_ps(dot::<8>(&quads, values, start));
-                let both = _mm512_mul_ps(scale, broadcast_f32((&raw const (*cell).scales).cast::<f32>().add(in_chunk)));
+                let both = _mm512_mul_ps(
+                    scale,
+                    broadcast_f32((&raw const (*cell).scales).cast::<f32>().add(in_chunk)),
+                );
                 *acc = _mm512_fmadd_ps(sum, both, *acc);
                 if minimum {
                     let weighted = broadcast_f32((&raw const (*cell).weighted).cast::<f32>().add(in_chunk));
@@ -248,7 +251,8 @@ unsafe fn segment_scale<const CODES: u8, const SCHEME: u8, const ROWS: usize>(
             minima(segment, place, &mut part);
         }
         for (row, (acc, part)) in acc.iter_mut().zip(part).enumerate() {
-            let scale = broadcast_f32((&raw const (*place.cells.add(row)).scales).cast::<f32>().add(place.at));
+            let scale =
+                broadcast_f32((&raw const (*place.cells.add(row)).scales).cast::<f32>().add(place.at));
             *acc = _mm512_fmadd_ps(part, scale, *acc);
         }
     }

@@ -94,7 +94,8 @@ unsafe fn run<const ROWS: usize, const PANELS: usize>(tile: &Tile<PANELS>) {
                     }
                 }
                 for (row, sums) in sums.iter_mut().enumerate() {
-                    let values = broadcast((&raw const (*tile.cells.add(row)).quants).cast::<i32>().add(pair));
+                    let values =
+                        broadcast((&raw const (*tile.cells.add(row)).quants).cast::<i32>().add(pair));
                     for (sum, words) in sums.iter_mut().zip(words) {
                         *sum = _mm512_dpwssd_epi32(*sum, words, values);
                     }

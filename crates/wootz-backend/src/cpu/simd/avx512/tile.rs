@@ -26,7 +26,13 @@ struct Tile {
 
 /// See [`Kernels::multiply`](crate::cpu::matmul::kernels::Kernels::multiply).
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-pub fn multiply(scheme: Scheme, cells: &[Int8Cell], panels: &[UnpackedPanel], blocks: usize, sums: &mut [Lanes]) {
+pub fn multiply(
+    scheme: Scheme,
+    cells: &[Int8Cell],
+    panels: &[UnpackedPanel],
+    blocks: usize,
+    sums: &mut [Lanes],
+) {
     assert!(sums.len() == cells.len() * panels.len() && blocks <= 16 && panels.len() <= 2);
     assert!(!scheme.segment_scale() || blocks.is_multiple_of(8));
     let mut first = 0;
@@ -110,11 +116,14 @@ unsafe fn dots<const QUADS: usize, const ROWS: usize, const PANELS: usize>(
         let mut weights = [_mm512_setzero_si512(); PANELS];
         for (panel, weights) in weights.iter_mut().enumerate() {
             // SAFETY: the caller's promise.
-            *weights = unsafe { _mm512_load_si512((&raw const (*tile.panels.add(panel)).quads).cast::<__m512i>().add(index)) };
+            *weights = unsafe {
+                _mm512_load_si512((&raw const (*tile.panels.add(panel)).quads).cast::<__m512i>().add(index))
+            };
         }
         for (row, sums) in sums.iter_mut().enumerate() {
             // SAFETY: the caller's promise.
-            let values = unsafe { broadcast((&raw const (*tile.cells.add(row)).quants).cast::<i32>().add(index)) };
+            let values =
+                unsafe { broadcast((&raw const (*tile.cells.add(row)).quants).cast::<i32>().add(index)) };
             for (sum, weights) in sums.iter_mut().zip(weights) {
                 *sum = _mm512_dpbusd_epi32(*sum, weights, values);
             }
@@ -138,7 +147,9 @@ pub fn keep_order() {
 /// `of` must give readable addresses.
 #[target_feature(enable = "avx512f")]
 #[inline]
-unsafe fn starts<const ROWS: usize, const PANELS: usize>(of: impl Fn(usize) -> *const i32) -> Integers<ROWS, PANELS> {
+unsafe fn starts<const ROWS: usize, const PANELS: usize>(
+    of: impl Fn(usize) -> *const i32,
+) -> Integers<ROWS, PANELS> {
     let mut starts: Integers<ROWS, PANELS> = [[_mm512_setzero_si512(); PANELS]; ROWS];
     for panel in 0..PANELS {
         for (row, start) in starts.iter_mut().enumerate() {
@@ -178,7 +189,8 @@ unsafe fn block_scales<const SCHEME: u8, const ROWS: usize, const PANELS: usize>
                     let sum = _mm512_cvtepi32_ps(sums[row][panel]);
                     acc[row][panel] = _mm512_fmadd_ps(sum, _mm512_mul_ps(scale, activation), acc[row][panel]);
                     if SCHEME == Scheme::Minimum32 as u8 {
-                        let minimum = _mm512_load_ps((&raw const (*unpacked).minima).cast::<f32>().add(block * 16));
+                        let minimum =
+                            _mm512_load_ps((&raw const (*unpacked).minima).cast::<f32>().add(block * 16));
                         let weighted = broadcast_f32((&raw const (*cell).weighted).cast::<f32>().add(block));
                         acc[row][panel] = _mm512_fmadd_ps(minimum, weighted, acc[row][panel]);
                     }
@@ -198,7 +210,10 @@ unsafe fn block_scales<const SCHEME: u8, const ROWS: usize, const PANELS: usize>
 /// registers hold those of the segment.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
 #[inline]
-unsafe fn segment_scale<const SCHEME: u8, const ROWS: usize, const PANELS: usize>(tile: Tile, segment: usize) {
+unsafe fn segment_scale<const SCHEME: u8, const ROWS: usize, const PANELS: usize>(
+    tile: Tile,
+    segment: usize,
+) {
     // SAFETY: `ROWS` cells, `PANELS` panels, their sums, and the segment exist.
     unsafe {
         let mut part: Floats<ROWS, PANELS> = [[_mm512_setzero_ps(); PANELS]; ROWS];
@@ -238,7 +253,9 @@ unsafe fn scale_into<const ROWS: usize, const PANELS: usize>(
 ) {
     for panel in 0..PANELS {
         // SAFETY: the panel exists.
-        let scale = unsafe { _mm512_load_ps((&raw const (*tile.panels.add(panel)).scales).cast::<f32>().add(index * 16)) };
+        let scale = unsafe {
+            _mm512_load_ps((&raw const (*tile.panels.add(panel)).scales).cast::<f32>().add(index * 16))
+        };
         for row in 0..ROWS {
             part[row][panel] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[row][panel]), scale, part[row][panel]);
         }
@@ -258,7 +275,9 @@ unsafe fn minima<const ROWS: usize, const PANELS: usize>(
         let mut sums: Integers<ROWS, PANELS> = [[_mm512_setzero_si512(); PANELS]; ROWS];
         for pair in segment * 4..segment * 4 + 4 {
             for panel in 0..PANELS {
-                let factors = _mm512_load_si512((&raw const (*tile.panels.add(panel)).factors).cast::<__m512i>().add(pair));
+                let factors = _mm512_load_si512(
+                    (&raw const (*tile.panels.add(panel)).factors).cast::<__m512i>().add(pair),
+                );
                 for (row, sums) in sums.iter_mut().enumerate() {
                     let values = broadcast((&raw const (*tile.cells.add(row)).sums).cast::<i32>().add(pair));
                     sums[panel] = _mm512_dpwssd_epi32(sums[panel], factors, values);
@@ -266,9 +285,11 @@ unsafe fn minima<const ROWS: usize, const PANELS: usize>(
             }
         }
         for panel in 0..PANELS {
-            let minimum = _mm512_load_ps((&raw const (*tile.panels.add(panel)).minima).cast::<f32>().add(segment * 16));
+            let minimum =
+                _mm512_load_ps((&raw const (*tile.panels.add(panel)).minima).cast::<f32>().add(segment * 16));
             for row in 0..ROWS {
-                part[row][panel] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[row][panel]), minimum, part[row][panel]);
+                part[row][panel] =
+                    _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[row][panel]), minimum, part[row][panel]);
             }
         }
     }
