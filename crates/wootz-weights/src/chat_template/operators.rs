@@ -9,7 +9,7 @@ use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, Value};
 
 /// What all strings and lists that a rendering makes may take together, in bytes.
-const BUDGET: u64 = 1 << 29;
+const BUDGET: u64 = 1 << 28;
 /// Under this name a rendering's state holds what it has made so far.
 const MADE: &str = "bytes made";
 /// What a value that is no string counts for.
@@ -22,7 +22,7 @@ const MULTIPLY: &str = "python-multiply";
 const NOT_CACHED: u8 = !0;
 
 /// What the message of an exhausted budget contains.
-pub(super) const TOO_MUCH: &str = "more than 512 MiB of text in between";
+pub(super) const TOO_MUCH: &str = "more than 256 MiB of text in between";
 
 /// Puts the functions for operators, and bounded filters, into an environment.
 pub(super) fn install(environment: &mut Environment) {

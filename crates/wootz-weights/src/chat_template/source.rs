@@ -24,12 +24,27 @@ impl ChatTemplate {
     /// # Errors
     /// A file that cannot be read, a value of the wrong type, a template that does not parse.
     pub fn from_checkpoint(checkpoint: &Checkpoint) -> Result<Option<ChatTemplate>, TemplateError> {
-        let templates = match (checkpoint.gguf_metadata(), checkpoint.folder()) {
-            (Some(metadata), _) => from_metadata(metadata)?,
-            (None, Some(folder)) => from_folder(folder)?,
-            (None, None) => Vec::new(),
-        };
-        if templates.is_empty() { Ok(None) } else { ChatTemplate::with_names(templates).map(Some) }
+        match (checkpoint.gguf_metadata(), checkpoint.folder()) {
+            (Some(metadata), _) => ChatTemplate::from_metadata(metadata),
+            (None, Some(folder)) => ChatTemplate::from_folder(folder),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// The chat template in the metadata of a GGUF file.
+    ///
+    /// # Errors
+    /// As [`Self::from_checkpoint`].
+    pub fn from_metadata(metadata: &Metadata) -> Result<Option<ChatTemplate>, TemplateError> {
+        some(read_metadata(metadata)?)
+    }
+
+    /// The chat template in a Hugging Face folder.
+    ///
+    /// # Errors
+    /// As [`Self::from_checkpoint`].
+    pub fn from_folder(folder: impl AsRef<Path>) -> Result<Option<ChatTemplate>, TemplateError> {
+        some(read_folder(folder.as_ref())?)
     }
 
     /// The template that a checkpoint brings, else the one that stands in for it, and which of them it is.
@@ -51,7 +66,11 @@ impl ChatTemplate {
     }
 }
 
-fn from_metadata(metadata: &Metadata) -> Result<Named, WeightsError> {
+fn some(templates: Named) -> Result<Option<ChatTemplate>, TemplateError> {
+    if templates.is_empty() { Ok(None) } else { ChatTemplate::with_names(templates).map(Some) }
+}
+
+fn read_metadata(metadata: &Metadata) -> Result<Named, WeightsError> {
     let mut templates = Vec::new();
     if let Some(source) = metadata.optional_str(GGUF_KEY)? {
         templates.push((DEFAULT.to_owned(), source.to_owned()));
@@ -65,7 +84,7 @@ fn from_metadata(metadata: &Metadata) -> Result<Named, WeightsError> {
     Ok(templates)
 }
 
-fn from_folder(folder: &Path) -> Result<Named, WeightsError> {
+fn read_folder(folder: &Path) -> Result<Named, WeightsError> {
     let mut templates = Vec::new();
     if let Some(source) = read_text(&folder.join("chat_template.jinja"))? {
         templates.push((DEFAULT.to_owned(), source));
