@@ -43,6 +43,11 @@ pub struct SamplingOptions {
 }
 
 impl SamplingOptions {
+    /// The seed, if one was given.
+    pub fn seed(&self) -> Option<u64> {
+        self.seed
+    }
+
     /// The settings; a seed that was not given is drawn.
     pub fn settings(self) -> SamplingSettings {
         SamplingSettings {
@@ -69,7 +74,7 @@ pub fn fresh_seed() -> u64 {
 }
 
 /// The names that [`set`] knows, in the order of listing.
-pub const NAMES: [&str; 11] = [
+pub const NAMES: [&str; 10] = [
     "temperature",
     "top-k",
     "top-p",
@@ -80,8 +85,10 @@ pub const NAMES: [&str; 11] = [
     "presence-penalty",
     "penalty-window",
     "logit-bias",
-    "seed",
 ];
+
+/// The names of what a chat can set besides.
+pub const CHAT_NAMES: [&str; 3] = ["seed", "max-tokens", "stop"];
 
 /// The value of a setting, as [`set`] would take it.
 pub fn show(settings: &SamplingSettings, name: &str) -> String {
@@ -99,11 +106,10 @@ pub fn show(settings: &SamplingSettings, name: &str) -> String {
             PenaltyWindow::Whole => "all".into(),
         },
         "logit-bias" if settings.logit_bias.is_empty() => "none".into(),
-        "logit-bias" => {
+        _ => {
             let pairs: Vec<String> = settings.logit_bias.iter().map(|(id, x)| format!("{id}={x}")).collect();
             pairs.join(" ")
         }
-        _ => settings.seed.to_string(),
     }
 }
 
@@ -123,9 +129,10 @@ pub fn set(settings: &mut SamplingSettings, vocab: usize, name: &str, value: &st
         "penalty-window" => changed.penalty_window = window(value)?,
         "logit-bias" if value == "none" => changed.logit_bias.clear(),
         "logit-bias" => changed.logit_bias = value.split_whitespace().map(bias).collect::<Result<_, _>>()?,
-        "seed" if value == "new" => changed.seed = fresh_seed(),
-        "seed" => changed.seed = number(value)?,
-        _ => return Err(format!("there is no setting {name}; there are {}", NAMES.join(", "))),
+        _ => {
+            let others = CHAT_NAMES.join(", ");
+            return Err(format!("there is no setting {name}; there are {}, {others}", NAMES.join(", ")));
+        }
     }
     changed.validate(vocab).map_err(|error| error.to_string())?;
     *settings = changed;

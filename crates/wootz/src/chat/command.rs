@@ -1,8 +1,7 @@
 //! Commands of the chat: lines that begin with a slash.
 
 /// What `/help` shows.
-pub const HELP: &str = "\
-  /set                 list the settings
+pub const HELP: &str = "  /set                 list the settings
   /set NAME VALUE      change one: temperature, top-k, top-p, min-p, typical-p, repetition-penalty,
                        frequency-penalty, presence-penalty, penalty-window, logit-bias, seed, max-tokens, stop
   /system              show the system message

@@ -137,7 +137,8 @@ fn completions(typed: &str) -> (usize, Vec<String>) {
         names.iter().filter(|name| name.starts_with(start)).map(|name| format!("{name} ")).collect()
     };
     if let Some(start) = typed.strip_prefix("/set ") {
-        let names: Vec<&str> = sampling_options::NAMES.into_iter().chain(["max-tokens", "stop"]).collect();
+        let names: Vec<&str> =
+            sampling_options::NAMES.into_iter().chain(sampling_options::CHAT_NAMES).collect();
         (5, if start.contains(' ') { Vec::new() } else { matching(&names, start) })
     } else if typed.starts_with('/') && !typed.contains(' ') {
         (0, matching(&command::NAMES, typed))

@@ -32,6 +32,8 @@ pub struct Session {
     pub prompter: Prompter,
     /// How answers are made.
     pub settings: AnswerSettings,
+    /// The seed of every answer; `None`: a new one for each.
+    pub seed: Option<u64>,
     /// What was said.
     pub conversation: Conversation,
     /// Whether figures follow answers.
@@ -93,6 +95,7 @@ impl Session {
     /// Sends what the user said, and shows the answer.
     fn say(&mut self, message: &str) -> Result<(), Failure> {
         self.conversation.push("user", message);
+        self.settings.sampling.seed = self.seed.unwrap_or_else(sampling_options::fresh_seed);
         let prompt = self.prompter.tokens(&self.conversation, &self.tokenizer);
         let answered = prompt
             .and_then(|prompt| answer(&self.engine, &self.tokenizer, prompt, &self.settings, &mut TextSink));
@@ -159,9 +162,16 @@ impl Session {
         Ok(())
     }
 
-    /// Changes a setting: one of sampling, or the length of answers, or the stop strings.
+    /// Changes a setting: one of sampling, or what a chat has besides.
     fn set(&mut self, name: &str, value: &str) -> Result<(), Failure> {
         match name {
+            "seed" if value == "new" => self.seed = None,
+            "seed" => {
+                let seed = value
+                    .parse()
+                    .map_err(|_| Failure::new(format!("{value:?} is no seed: 0 or more, or new")))?;
+                self.seed = Some(seed);
+            }
             "max-tokens" if value == "none" => self.settings.max_tokens = None,
             "max-tokens" => {
                 let count =
@@ -171,14 +181,8 @@ impl Session {
             "stop" if value == "none" => self.settings.stops.clear(),
             "stop" => self.settings.stops.push(value.to_string()),
             _ => {
-                sampling_options::set(&mut self.settings.sampling, self.vocab, name, value).map_err(
-                    |what| {
-                        Failure::with_next(
-                            what,
-                            "besides, there are max-tokens and stop; /set alone lists all values",
-                        )
-                    },
-                )?;
+                sampling_options::set(&mut self.settings.sampling, self.vocab, name, value)
+                    .map_err(Failure::new)?;
             }
         }
         Ok(())
@@ -186,6 +190,7 @@ impl Session {
 
     fn shown(&self, name: &str) -> String {
         match name {
+            "seed" => self.seed.map_or_else(|| "new for each answer".into(), |seed| seed.to_string()),
             "max-tokens" => self.settings.max_tokens.map_or_else(|| "none".into(), |count| count.to_string()),
             "stop" if self.settings.stops.is_empty() => "none".into(),
             "stop" => {
@@ -196,7 +201,7 @@ impl Session {
     }
 
     fn listing(&self) -> String {
-        let names = sampling_options::NAMES.iter().chain(&["max-tokens", "stop"]);
+        let names = sampling_options::NAMES.iter().chain(&sampling_options::CHAT_NAMES);
         names.map(|name| format!("  {name:<20} {}\n", self.shown(name))).collect()
     }
 }

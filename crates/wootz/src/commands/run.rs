@@ -83,6 +83,7 @@ pub fn run(arguments: RunArguments) -> Result<(), Failure> {
     }
     let prompt = if interactive { None } else { Some(whole_prompt(target.prompt)?) };
     interrupt::install()?;
+    let seed = arguments.sampling.seed();
     let settings = AnswerSettings {
         sampling: arguments.sampling.settings(),
         max_tokens: arguments.max_tokens,
@@ -101,7 +102,7 @@ pub fn run(arguments: RunArguments) -> Result<(), Failure> {
         let name =
             path.file_name().map_or_else(|| path.display().to_string(), |name| name.display().to_string());
         let session =
-            chat::Session { engine, tokenizer, vocab, prompter, settings, conversation, figures, name };
+            chat::Session { engine, tokenizer, vocab, prompter, settings, seed, conversation, figures, name };
         return session.run();
     };
     let tokens = if arguments.raw {
@@ -192,6 +193,8 @@ fn one_shot(shot: OneShot) -> Result<(), Failure> {
             ended
         }
     };
+    // The process ends here: the system takes the memory back faster than the engine's thread would.
+    std::mem::forget(engine);
     if figures == Figures::Shown {
         terminal::aside(&ended.summary());
     }
