@@ -45,8 +45,6 @@ const PASS_ROWS: usize = 4;
 const INT8_PANELS: usize = 2;
 /// Dense panels multiplied at once.
 const DENSE_PANELS: usize = 4;
-/// Bytes of a file that are packed before their pages are given back.
-const RELEASE_BYTES: usize = 16 << 20;
 
 /// Why a matrix cannot be packed.
 #[derive(Debug, Error)]
@@ -132,7 +130,7 @@ impl PackedMatrix {
             bytes,
             cause,
         })?;
-        pack_all(tensor, format, panel_bytes, &mut memory.bytes_mut()[..bytes], threads.max(1));
+        pack::pack_all(tensor, format, panel_bytes, &mut memory.bytes_mut()[..bytes], threads.max(1));
         let body = match (format, tensor.kind) {
             (Some(format), _) => Body::Int8(format, memory),
             (None, TensorType::F32) => Body::F32(memory),
@@ -335,7 +333,7 @@ impl PackedMatrix {
                 Body::Mapped(tensor) => {
                     let decoded = decoded.write(0..columns * PANEL_ROWS);
                     for (panel, sums) in panels.clone().zip(sums.chunks_exact_mut(rows.max(1))) {
-                        decode_panel(tensor, panel, first..first + columns, decoded);
+                        dense::decode_panel(tensor, panel, first..first + columns, decoded);
                         kernels.multiply_f32(input.f32_chunk(chunk, 0..rows), &[&*decoded], sums);
                     }
                 }
@@ -374,55 +372,4 @@ impl PackedMatrix {
             Body::Mapped(tensor) => tensor.kind.dequantize(tensor.row(index), out),
         }
     }
-}
-
-/// Decodes columns `columns` of the 16 rows of panel `panel` to `[column][16]`.
-fn decode_panel(tensor: &Tensor, panel: usize, columns: Range<usize>, out: &mut [f32]) {
-    let mut row_values = [0.0; DENSE_CHUNK];
-    let row_values = &mut row_values[..columns.len()];
-    out.fill(0.0);
-    let block = |columns: usize| tensor.kind.row_bytes(columns).expect("chunks are whole blocks");
-    for lane in 0..PANEL_ROWS.min(tensor.rows() - panel * PANEL_ROWS) {
-        let bytes = tensor.row(panel * PANEL_ROWS + lane);
-        tensor.kind.dequantize(&bytes[block(columns.start)..][..block(columns.len())], row_values);
-        for (values, value) in out.chunks_exact_mut(PANEL_ROWS).zip(&*row_values) {
-            values[lane] = *value;
-        }
-    }
-}
-
-/// Packs all panels, shared among `threads` threads.
-fn pack_all(tensor: &Tensor, format: Option<Format>, panel_bytes: usize, out: &mut [u8], threads: usize) {
-    let panels = out.len() / panel_bytes;
-    let share = panels.div_ceil(threads).max(1);
-    let pack_share = |first: usize, out: &mut [u8]| {
-        let source_bytes = PANEL_ROWS * tensor.row_bytes();
-        let mut released = first * source_bytes;
-        for (index, out) in out.chunks_exact_mut(panel_bytes).enumerate() {
-            let start = (first + index) * source_bytes;
-            let source = &tensor.data()[start..tensor.data().len().min(start + source_bytes)];
-            match format {
-                Some(format) => pack::pack_panel(format, source, tensor.columns(), out),
-                None if tensor.kind == TensorType::F32 => pack::pack_f32(source, tensor.columns(), out),
-                None => int16::pack_panel(tensor.kind, source, tensor.columns(), out),
-            }
-            let done = start + source.len();
-            if done - released >= RELEASE_BYTES {
-                tensor.file.release(tensor.bytes.start + released..tensor.bytes.start + done);
-                released = done;
-            }
-        }
-        let done = tensor.data().len().min(first * source_bytes + out.len() / panel_bytes * source_bytes);
-        tensor.file.release(tensor.bytes.start + released..tensor.bytes.start + done);
-    };
-    if threads == 1 || panels == 1 {
-        pack_share(0, out);
-        return;
-    }
-    std::thread::scope(|scope| {
-        for (index, out) in out.chunks_mut(share * panel_bytes).enumerate() {
-            let pack_share = &pack_share;
-            scope.spawn(move || pack_share(index * share, out));
-        }
-    });
 }

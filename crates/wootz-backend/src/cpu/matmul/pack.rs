@@ -3,7 +3,13 @@
 //! Each function packs one block of one row; all work on 32-bit words of four codes, which are what the panel
 //! interleaves.
 
+use wootz_weights::tensor::{Tensor, TensorType};
+
 use super::format::{Codes, Format, PANEL_ROWS, SEGMENT_BLOCKS, Scales};
+use super::int16;
+
+/// Bytes of a file that are packed before their pages are given back.
+const RELEASE_BYTES: usize = 16 << 20;
 
 const LOW: u32 = 0x0f0f_0f0f;
 
@@ -158,4 +164,40 @@ pub fn pack_f32(source: &[u8], columns: usize, out: &mut [u8]) {
             values[row * 4..row * 4 + 4].copy_from_slice(value);
         }
     }
+}
+
+/// Packs all panels, shared among `threads` threads.
+pub fn pack_all(tensor: &Tensor, format: Option<Format>, panel_bytes: usize, out: &mut [u8], threads: usize) {
+    let panels = out.len() / panel_bytes;
+    let share = panels.div_ceil(threads).max(1);
+    let pack_share = |first: usize, out: &mut [u8]| {
+        let source_bytes = PANEL_ROWS * tensor.row_bytes();
+        let mut released = first * source_bytes;
+        for (index, out) in out.chunks_exact_mut(panel_bytes).enumerate() {
+            let start = (first + index) * source_bytes;
+            let source = &tensor.data()[start..tensor.data().len().min(start + source_bytes)];
+            match format {
+                Some(format) => pack_panel(format, source, tensor.columns(), out),
+                None if tensor.kind == TensorType::F32 => pack_f32(source, tensor.columns(), out),
+                None => int16::pack_panel(tensor.kind, source, tensor.columns(), out),
+            }
+            let done = start + source.len();
+            if done - released >= RELEASE_BYTES {
+                tensor.file.release(tensor.bytes.start + released..tensor.bytes.start + done);
+                released = done;
+            }
+        }
+        let done = tensor.data().len().min(first * source_bytes + out.len() / panel_bytes * source_bytes);
+        tensor.file.release(tensor.bytes.start + released..tensor.bytes.start + done);
+    };
+    if threads == 1 || panels == 1 {
+        pack_share(0, out);
+        return;
+    }
+    std::thread::scope(|scope| {
+        for (index, out) in out.chunks_mut(share * panel_bytes).enumerate() {
+            let pack_share = &pack_share;
+            scope.spawn(move || pack_share(index * share, out));
+        }
+    });
 }

@@ -8,7 +8,7 @@ pub mod arena;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
-pub mod avx512;
+mod avx512;
 pub mod isa;
 pub mod lanes;
 #[cfg(target_arch = "x86_64")]

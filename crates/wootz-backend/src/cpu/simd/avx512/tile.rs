@@ -3,6 +3,9 @@
 //! Each broadcast of four activations serves both panels, each vector of weights all rows: 8 loads for 12 dot
 //! products, so that the dot-product units are the limit.
 
+// Rows and panels index several arrays at once.
+#![allow(clippy::needless_range_loop)]
+
 use std::arch::x86_64::*;
 
 use super::planes::{broadcast, broadcast_f32};
