@@ -8,17 +8,18 @@ use std::ops::Range;
 use std::sync::{Mutex, PoisonError, RwLock};
 
 use half::f16;
+use wootz_spec::Activation;
 
 use super::elementwise::{Gate, Scale, Sum};
-use super::matmul::PackedMatrix;
-use super::memory::{Activations, Inputs, Local, Place};
+use super::matmul::format::PANEL_ROWS;
+use super::matmul::{self, PackedMatrix};
+use super::memory::{Activations, GATE_PANELS, Inputs, Local, Place};
 use super::norm::{AddNorm, NormWeight, RmsNorm};
 use super::phases::{Phase, Phases, RowOp};
 use super::plan::Plan;
 use super::pool::{Stopped, Worker};
 use super::rope::RopeTable;
-use super::simd::Isa;
-use super::simd::arena::Shared;
+use super::simd::{Isa, Shared, SharedOut};
 use crate::cache::CacheShape;
 use crate::ops::{Buffer, Projection, Rows, Weight};
 
@@ -74,24 +75,7 @@ impl Executor {
             match phase {
                 Phase::Rows(rows, ops) => self.rows(&mut turn, *rows, ops)?,
                 Phase::Project(rows, projections) => self.project(&mut turn, *rows, projections)?,
-                Phase::GateUp { gate, up, activation } => {
-                    let count = turn.rows(Rows::Tokens);
-                    let panels = self.matrix(gate.matrix).panels();
-                    self.panels(&mut turn, panels, |turn, panels| {
-                        self.multiply(turn, gate, panels.clone(), count);
-                        self.multiply(turn, up, panels.clone(), count);
-                        let columns = panels.start * 16..self.matrix(gate.matrix).rows().min(panels.end * 16);
-                        for row in 0..count {
-                            let part = |buffer| {
-                                let row = self.shared.place(buffer).row(row);
-                                row.start + columns.start..row.start + columns.end
-                            };
-                            let (elements, activation) = (self.shared.elements(), *activation);
-                            let gate = elements.write(part(gate.out));
-                            self.isa.run(Gate { gate, up: elements.read(part(up.out)), activation });
-                        }
-                    })?;
-                }
+                Phase::GateUp { gate, up, activation } => self.gate_up(&mut turn, gate, up, *activation)?,
                 Phase::Attention(attention) => self.attention(&mut turn, attention)?,
             }
         }
@@ -192,15 +176,15 @@ impl Executor {
         }
     }
 
-    /// Shares `total` panels out, then waits for all threads.
+    /// Shares `total` panels out, `most` at a time, then waits for all threads.
     fn panels(
         &self,
         turn: &mut Turn<'_>,
-        total: usize,
+        (total, most): (usize, usize),
         mut work: impl FnMut(&mut Turn<'_>, Range<usize>),
     ) -> Result<(), Stopped> {
         let share = (total / (turn.worker.threads() * SHARES)).next_multiple_of(4);
-        while let Some(panels) = turn.worker.take(total, share.max(4)) {
+        while let Some(panels) = turn.worker.take(total, share.clamp(4, most)) {
             work(turn, panels);
         }
         turn.worker.barrier()
@@ -210,7 +194,7 @@ impl Executor {
     fn project(&self, turn: &mut Turn<'_>, rows: Rows, projections: &[Projection]) -> Result<(), Stopped> {
         let count = turn.rows(rows);
         let total = projections.iter().map(|projection| self.matrix(projection.matrix).panels()).sum();
-        self.panels(turn, total, |turn, panels| {
+        self.panels(turn, (total, usize::MAX), |turn, panels| {
             let mut first = 0;
             for projection in projections {
                 let end = first + self.matrix(projection.matrix).panels();
@@ -223,8 +207,51 @@ impl Executor {
         })
     }
 
+    /// `gate = activation(gate(input)) · up(input)`: each thread multiplies the columns that it computed both factors of.
+    fn gate_up(
+        &self,
+        turn: &mut Turn<'_>,
+        gate: &Projection,
+        up: &Projection,
+        activation: Activation,
+    ) -> Result<(), Stopped> {
+        const WIDTH: usize = GATE_PANELS * PANEL_ROWS;
+        let count = turn.rows(Rows::Tokens);
+        let place = self.shared.place(gate.out);
+        let total = self.matrix(gate.matrix).panels();
+        self.panels(turn, (total, GATE_PANELS), |turn, panels| {
+            let columns = panels.start * PANEL_ROWS..place.width.min(panels.end * PANEL_ROWS);
+            self.multiply(turn, gate, panels.clone(), count);
+            let Local { multiply, own_inputs, raised, .. } = &mut *turn.local;
+            let inputs = if turn.plan.single() { &*own_inputs } else { &self.inputs };
+            let out = raised.rows_out(0, WIDTH, count).from_column(columns.start);
+            self.multiply_to(up, panels, inputs, count, (&out, multiply));
+            for row in 0..count {
+                let start = place.row(row).start;
+                let gate = self.shared.elements().write(start + columns.start..start + columns.end);
+                let up = raised.read(row * WIDTH..row * WIDTH + columns.len());
+                self.isa.run(Gate { gate, up, activation });
+            }
+        })
+    }
+
     /// Some panels of one matrix, for the converted rows.
     fn multiply(&self, turn: &mut Turn<'_>, projection: &Projection, panels: Range<usize>, rows: usize) {
+        let Local { multiply, own_inputs, .. } = &mut *turn.local;
+        let inputs = if turn.plan.single() { &*own_inputs } else { &self.inputs };
+        let place = self.shared.place(projection.out);
+        let out = self.shared.elements().rows_out(place.start, place.width, rows);
+        self.multiply_to(projection, panels, inputs, rows, (&out, multiply));
+    }
+
+    fn multiply_to(
+        &self,
+        projection: &Projection,
+        panels: Range<usize>,
+        inputs: &Inputs,
+        rows: usize,
+        (out, scratch): (&SharedOut<'_>, &mut matmul::Scratch),
+    ) {
         if rows == 0 {
             return;
         }
@@ -233,11 +260,6 @@ impl Executor {
             Some(bias) => bias.as_slice(),
             None => unreachable!("weight {} was read as a bias at load", bias.0),
         });
-        let single = turn.plan.single();
-        let Local { multiply, own_inputs, .. } = &mut *turn.local;
-        let input = if single { &*own_inputs } else { &self.inputs };
-        let place = self.shared.place(projection.out);
-        let out = self.shared.elements().rows_out(place.start, place.width, rows);
-        matrix.multiply(panels, input.get(matrix.input_kind()), rows, bias, &out, multiply);
+        matrix.multiply(panels, inputs.get(matrix.input_kind()), rows, bias, out, scratch);
     }
 }

@@ -24,16 +24,17 @@ impl Kernel for WriteCell<'_> {
     fn run<L: Lanes>(self, lanes: L) {
         let dim = self.key.len();
         let (keys, values) = self.cell.split_at_mut(dim * PAGE_TOKENS);
-        for (key, column) in self.key.chunks(LANES).zip(keys.chunks_mut(LANES * PAGE_TOKENS)) {
-            let halves = rounded(lanes, key);
-            for (half, tokens) in halves.iter().zip(column.chunks_exact_mut(PAGE_TOKENS)) {
-                tokens[self.slot] = *half;
+        let row = &mut values[self.slot * dim..][..dim];
+        let mut first = 0;
+        while first < dim {
+            let end = dim.min(first + LANES);
+            let halves = rounded(lanes, &self.key[first..end]);
+            for element in first..end {
+                keys[element * PAGE_TOKENS + self.slot] = halves[element - first];
             }
-        }
-        let row = &mut values[self.slot * dim..(self.slot + 1) * dim];
-        for (value, to) in self.value.chunks(LANES).zip(row.chunks_mut(LANES)) {
-            let halves = rounded(lanes, value);
-            to.copy_from_slice(&halves[..to.len()]);
+            let halves = rounded(lanes, &self.value[first..end]);
+            row[first..end].copy_from_slice(&halves[..end - first]);
+            first = end;
         }
     }
 }

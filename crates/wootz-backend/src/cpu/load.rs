@@ -247,7 +247,7 @@ fn set_aside(
     Ok(SetAside { shared, inputs, pool, partials, locals })
 }
 
-/// Whether the executor uses a buffer: the results of gates go straight to where they are multiplied.
+/// Whether the executor uses a buffer: the two factors of a gate are not kept apart.
 fn is_used(phases: &Phases, buffer: Buffer) -> bool {
     phases.phases.iter().any(|phase| match phase {
         Phase::Rows(_, ops) => ops.iter().any(|op| match *op {
@@ -260,7 +260,7 @@ fn is_used(phases: &Phases, buffer: Buffer) -> bool {
             RowOp::Convert { input, .. } => input == buffer,
         }),
         Phase::Project(_, projections) => projections.iter().any(|projection| projection.out == buffer),
-        Phase::GateUp { gate, up, .. } => gate.out == buffer || up.out == buffer,
+        Phase::GateUp { gate, .. } => gate.out == buffer,
         Phase::Attention(attention) => {
             let written = attention.before.write.is_some_and(|(key, value)| key == buffer || value == buffer);
             written || attention.query == buffer || attention.out == buffer

@@ -3,6 +3,7 @@
 use std::io;
 
 use super::attention;
+use super::matmul::format::PANEL_ROWS;
 use super::matmul::{self, Input, InputKind};
 use super::rope::RopeTable;
 use super::simd::{Isa, Shared};
@@ -114,11 +115,16 @@ impl Inputs {
     }
 }
 
+/// Panels of a gate that a thread takes at once at most: so many columns of all rows stay in its second-level cache.
+pub const GATE_PANELS: usize = 8;
+
 /// What one thread has for itself.
 #[derive(Debug)]
 pub struct Local {
     /// For matrices.
     pub multiply: matmul::Scratch,
+    /// `[rows][GATE_PANELS · 16]`: the factors of gates, until they are multiplied in.
+    pub raised: Shared<f32>,
     /// For attention.
     pub attend: attention::Scratch,
     /// The buffers of row ops, one row each: steps of one row compute those in every thread.
@@ -140,6 +146,7 @@ impl Local {
     ) -> io::Result<Self> {
         Ok(Self {
             multiply: matmul::Scratch::new(limits.rows.max(limits.samples))?,
+            raised: Shared::zeroed(limits.rows.saturating_mul(GATE_PANELS * PANEL_ROWS))?,
             attend: attention::Scratch::new(head_dim, group),
             own: Activations::new(program, |buffer| row_buffers[buffer.0], ropes, (1, 1))?,
             own_inputs: Inputs::new(isa, widths, 1)?,
@@ -148,6 +155,10 @@ impl Local {
 
     /// Bytes set aside.
     pub fn bytes(&self) -> usize {
-        self.multiply.bytes() + self.attend.bytes() + self.own.bytes() + self.own_inputs.bytes()
+        self.multiply.bytes()
+            + self.raised.bytes()
+            + self.attend.bytes()
+            + self.own.bytes()
+            + self.own_inputs.bytes()
     }
 }

@@ -147,7 +147,6 @@ impl Phases {
                 let readers = vec![gate.matrix, up.matrix];
                 self.row(rows_of(*input), RowOp::Convert { input: *input, readers });
                 self.row_buffers[out.0] = false;
-                self.row_buffers[up.out.0] = false;
                 let gate = Projection { out: *out, ..*gate };
                 self.phases.push(Phase::GateUp { gate, up: *up, activation: *activation });
             }

@@ -104,6 +104,8 @@ fn score_pages<L: Lanes, E: Element, const Q: usize>(
 }
 
 /// `out[q][vector..][..N] = Σ_token weight[q][token] · value[token]` for `Q` queries.
+// An index that walks several arrays: iterators over them would hide the one page number that they share.
+#[allow(clippy::needless_range_loop)]
 #[inline(always)]
 fn weigh<L: Lanes, E: Element, const Q: usize, const N: usize>(
     lanes: L,

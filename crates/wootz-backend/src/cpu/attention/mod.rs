@@ -9,4 +9,7 @@ pub mod blocks;
 pub mod softmax;
 pub mod tile;
 
+#[cfg(test)]
+mod tests;
+
 pub use tile::{AttentionShape, Partials, Scratch, Tile};

@@ -51,6 +51,11 @@ impl<T: Pod> Shared<T> {
         self.len
     }
 
+    /// Whether there are no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// Size in bytes.
     pub fn bytes(&self) -> usize {
         self.len * size_of::<T>()

@@ -15,6 +15,8 @@ pub struct SharedOut<'a> {
     start: NonNull<f32>,
     rows: usize,
     stride: usize,
+    /// The column that a row's first element is.
+    first_column: usize,
     borrow: PhantomData<&'a mut [f32]>,
 }
 
@@ -31,7 +33,7 @@ impl<'a> SharedOut<'a> {
     pub fn new(values: &'a mut [f32], stride: usize) -> Self {
         assert!(stride > 0, "rows of no elements");
         let start = NonNull::from(&mut *values).cast::<f32>();
-        Self { start, rows: values.len() / stride, stride, borrow: PhantomData }
+        Self { start, rows: values.len() / stride, stride, first_column: 0, borrow: PhantomData }
     }
 
     /// `rows` rows of `stride` elements each from `start` on.
@@ -40,7 +42,12 @@ impl<'a> SharedOut<'a> {
     /// The elements are one allocation that lives for `'a` and is accessed under the phase rule only.
     pub(super) unsafe fn from_raw(start: *mut f32, rows: usize, stride: usize) -> Self {
         let start = NonNull::new(start).expect("a pointer into an allocation");
-        Self { start, rows, stride, borrow: PhantomData }
+        Self { start, rows, stride, first_column: 0, borrow: PhantomData }
+    }
+
+    /// The same rows, of which the first element is column `first_column`: part of wider rows.
+    pub fn from_column(self, first_column: usize) -> Self {
+        Self { first_column, ..self }
     }
 
     /// Number of rows.
@@ -56,15 +63,19 @@ impl<'a> SharedOut<'a> {
     /// Columns `columns` of row `row`, which only the caller uses in this phase.
     #[allow(clippy::mut_from_ref)]
     pub(in crate::cpu) fn row(&self, row: usize, columns: Range<usize>) -> &'a mut [f32] {
+        let first = self.first_column;
         assert!(
-            row < self.rows && columns.start <= columns.end && columns.end <= self.stride,
-            "row {row}, columns {columns:?} of {} rows of {}",
+            row < self.rows
+                && first <= columns.start
+                && columns.start <= columns.end
+                && columns.end - first <= self.stride,
+            "row {row}, columns {columns:?} of {} rows of {} from {first}",
             self.rows,
             self.stride
         );
         // SAFETY: inside the borrowed slice by the assertion; not used by anyone else meanwhile by the phase rule.
         unsafe {
-            let start = self.start.as_ptr().add(row * self.stride + columns.start);
+            let start = self.start.as_ptr().add(row * self.stride + (columns.start - first));
             std::slice::from_raw_parts_mut(start, columns.len())
         }
     }
