@@ -6,10 +6,12 @@
 //! query's arithmetic is the same in decoding, in any chunk of a prompt, and on any number of threads.
 
 pub mod blocks;
+pub mod scratch;
 pub mod softmax;
 pub mod tile;
 
 #[cfg(test)]
 mod tests;
 
-pub use tile::{AttentionShape, Partials, Scratch, Tile};
+pub use scratch::{Partials, Scratch};
+pub use tile::{AttentionShape, Tile};

@@ -5,8 +5,9 @@ use std::ops::Range;
 use half::f16;
 
 use super::blocks::{
-    Block, PARTITION_PAGES, PARTITION_TOKENS, Pages, Reach, Scores, block_size, score_block, weigh_block,
+    Block, PARTITION_PAGES, PARTITION_TOKENS, Pages, Reach, block_size, score_block, weigh_block,
 };
+use super::scratch::{Partials, Scratch};
 use super::softmax::{Mass, combine, finish, weights};
 use crate::cache::CacheShape;
 use crate::cpu::simd::arena::Shared;
@@ -14,7 +15,7 @@ use crate::cpu::simd::lanes::{Kernel, LANES, Lanes};
 use crate::step::PAGE_TOKENS;
 
 /// Queries of a tile at most: their scores stay in the second-level cache.
-const TILE_QUERIES: usize = 96;
+pub(super) const TILE_QUERIES: usize = 96;
 
 /// Up to this many queries read the cache as it is; more share pages widened to f32 once.
 const DIRECT_QUERIES: usize = 12;
@@ -67,91 +68,6 @@ impl AttentionShape {
     pub fn partitions(&self, position: u32) -> Range<usize> {
         let seen = self.seen(position);
         seen.start / PARTITION_TOKENS..seen.end.div_ceil(PARTITION_TOKENS)
-    }
-}
-
-/// A thread's working memory for tiles of one model.
-#[derive(Debug)]
-pub struct Scratch {
-    /// `[block][head_dim][queries of the block]`, scaled.
-    queries: Vec<f32>,
-    scores: Vec<Scores>,
-    part: Vec<Block<f32>>,
-    total: Vec<Block<f32>>,
-    part_mass: Vec<Mass>,
-    total_mass: Vec<Mass>,
-    keys: Vec<Block<f32>>,
-    values: Vec<Block<f32>>,
-}
-
-impl Scratch {
-    /// Working memory for heads of `head_dim`, `group` of them to a key/value head.
-    pub fn new(head_dim: usize, group: usize) -> Self {
-        let queries = (TILE_QUERIES / group.max(1)).max(1) * group;
-        let vectors = head_dim.div_ceil(LANES);
-        let zero = [0.0; LANES];
-        Self {
-            queries: vec![0.0; queries * head_dim],
-            scores: vec![[zero; PARTITION_PAGES]; queries],
-            part: vec![zero; queries * vectors],
-            total: vec![zero; queries * vectors],
-            part_mass: vec![Mass::default(); queries],
-            total_mass: vec![Mass::default(); queries],
-            keys: vec![zero; PARTITION_PAGES * head_dim],
-            values: vec![zero; PARTITION_TOKENS * vectors],
-        }
-    }
-
-    /// Bytes it holds.
-    pub fn bytes(&self) -> usize {
-        let blocks = self.part.len() + self.total.len() + self.keys.len() + self.values.len();
-        self.queries.len() * 4 + self.scores.len() * size_of::<Scores>() + blocks * size_of::<Block<f32>>()
-    }
-}
-
-/// Where the parts of single queries wait until they are combined: `[query][partition]`.
-#[derive(Debug)]
-pub struct Partials {
-    masses: Shared<f32>,
-    sums: Shared<f32>,
-    partitions: usize,
-    queries: usize,
-    vectors: usize,
-}
-
-impl Partials {
-    /// Room for `queries` queries over `partitions` partitions.
-    pub fn new(queries: usize, partitions: usize, head_dim: usize) -> std::io::Result<Self> {
-        let vectors = head_dim.div_ceil(LANES);
-        let places = queries.saturating_mul(partitions);
-        let masses = Shared::zeroed(places.saturating_mul(2))?;
-        let sums = Shared::zeroed(places.saturating_mul(vectors * LANES))?;
-        Ok(Self { masses, sums, partitions, queries, vectors })
-    }
-
-    /// Whether `queries` queries over `partitions` partitions fit.
-    pub fn hold(&self, queries: usize, partitions: usize) -> bool {
-        queries <= self.queries && partitions <= self.partitions
-    }
-
-    /// Bytes it holds.
-    pub fn bytes(&self) -> usize {
-        self.masses.bytes() + self.sums.bytes()
-    }
-
-    fn write(&self, query: usize, partition: usize, mass: Mass, sums: &[Block<f32>]) {
-        let place = query * self.partitions + partition;
-        self.masses.write(place * 2..place * 2 + 2).copy_from_slice(&[mass.largest, mass.sum]);
-        let width = self.vectors * LANES;
-        self.sums.write(place * width..(place + 1) * width).copy_from_slice(sums.as_flattened());
-    }
-
-    fn read(&self, query: usize, partition: usize) -> (Mass, &[Block<f32>]) {
-        let place = query * self.partitions + partition;
-        let mass = self.masses.read(place * 2..place * 2 + 2);
-        let width = self.vectors * LANES;
-        let sums = self.sums.read(place * width..(place + 1) * width).as_chunks().0;
-        (Mass { largest: mass[0], sum: mass[1] }, sums)
     }
 }
 
