@@ -78,7 +78,7 @@ fn assert_fair(settings: SamplingSettings, logits: &[f32]) {
         counts[*token as usize] = 0;
     }
     if rest.0 >= 5.0 {
-        statistic += (rest.1 - rest.0 as f64).powi(2) / rest.0;
+        statistic += (rest.1 - rest.0).powi(2) / rest.0;
         cells += 1;
     }
     assert!(counts.iter().all(|&count| count == 0), "a token outside the distribution was drawn");

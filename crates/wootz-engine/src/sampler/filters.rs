@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use super::candidates::{Candidate, by_likelihood, possible, take_top};
+use super::passes::{exp, mass};
 use super::settings::SamplingSettings;
 
 /// What the filters have left so far.
@@ -65,7 +66,7 @@ pub(super) fn filter(
 
 /// `exp(logit - best)`: a probability up to the common factor.
 pub(super) fn weight(logit: f32, best: f32) -> f64 {
-    f64::from((logit - best).exp())
+    f64::from(exp(logit - best))
 }
 
 /// How many of `sorted` it takes to reach the share `p` of `mass`; `None` when all of them do not.
@@ -84,7 +85,7 @@ fn enough(p: f32, mass: f64, best: f32, sorted: &[Candidate]) -> Option<usize> {
 /// Top-p (Holtzman et al. 2019) over the whole vocabulary: the nucleus is mostly small, so ever larger
 /// heads of the order are looked at until one holds enough mass.
 fn nucleus(p: f32, logits: &[f32], best: f32, list: &mut Vec<Candidate>) {
-    let mass: f64 = logits.iter().map(|&logit| weight(logit, best)).sum();
+    let mass = mass(logits, best, 1.0);
     let mut look = FIRST_LOOK;
     loop {
         take_top(logits, look, list);

@@ -1,7 +1,7 @@
 //! Log probabilities of the model's own distribution.
 
 use super::candidates::{Candidate, take_top};
-use super::filters::weight;
+use super::passes::mass;
 
 /// A token and the natural logarithm of its probability.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -14,7 +14,7 @@ pub struct TokenLogprob {
 
 /// `ln Σ exp(logits)`, computed around the greatest of them.
 pub(crate) fn log_sum_exp(logits: &[f32], best: f32) -> f64 {
-    logits.iter().map(|&logit| weight(logit, best)).sum::<f64>().ln() + f64::from(best)
+    mass(logits, best, 1.0).ln() + f64::from(best)
 }
 
 /// The `count` most likely tokens, most likely first, given `log_sum_exp` of the logits.

@@ -5,8 +5,10 @@
 //! equally likely ones that with the lowest id. Draw `i` of a request depends on its seed and `i` only.
 
 mod candidates;
+mod draw;
 mod filters;
 mod logprobs;
+mod passes;
 mod penalties;
 mod random;
 mod settings;
@@ -63,22 +65,16 @@ pub struct Place<'a> {
 pub struct Sampler {
     settings: SamplingSettings,
     logprobs: Logprobs,
-    changed: Vec<f32>,
+    changes: Changes,
     list: Vec<Candidate>,
-    counts: WindowCounts,
+    sums: Vec<f64>,
 }
 
 impl Sampler {
     /// A sampler for a vocabulary of `vocab` tokens, after checking the settings.
     pub fn new(settings: SamplingSettings, logprobs: Logprobs, vocab: usize) -> Result<Self, EngineError> {
         settings.validate(vocab)?;
-        Ok(Self {
-            settings,
-            logprobs,
-            changed: Vec::new(),
-            list: Vec::new(),
-            counts: WindowCounts::default(),
-        })
+        Ok(Self { settings, logprobs, changes: Changes::default(), list: Vec::new(), sums: Vec::new() })
     }
 
     /// Chooses a token from `logits` `[vocab]`.
@@ -86,18 +82,20 @@ impl Sampler {
     /// Minus infinity marks a token that is impossible. NaN, plus infinity, and logits that leave no token are errors.
     pub fn sample(&mut self, logits: &[f32], place: Place<'_>) -> Result<Sampled, EngineError> {
         let best = check(logits)?;
-        self.change(logits, place.context);
-        let chosen_from = if self.settings.changes_logits() { &self.changed } else { logits };
-        let token = if self.settings.temperature == 0.0 {
-            most_likely(chosen_from)?
+        let (chosen_from, best_left) = self.changes.apply(&self.settings, (logits, best), place.context)?;
+        let temperature = self.settings.temperature;
+        let token = if temperature == 0.0 {
+            first_of(chosen_from, best_left)
         } else {
-            let kept = keep(&self.settings, chosen_from, &mut self.list)?;
             let uniform = random::uniform(self.settings.seed, place.draw);
-            match kept {
-                Kept::Everything => draw(possible(chosen_from), self.settings.temperature, uniform)?,
-                Kept::Listed => draw(self.list.iter().copied(), self.settings.temperature, uniform)?,
+            match filters::filter(&self.settings, chosen_from, best_left, &mut self.list) {
+                Kept::Everything => {
+                    draw::from_all(chosen_from, best_left, temperature, uniform, &mut self.sums)
+                }
+                Kept::Listed => draw::from_list(&self.list, temperature, uniform),
             }
         };
+        let token = token.ok_or(EngineError::NoTokenLeft)?;
         let logprobs = match self.logprobs {
             Logprobs::None => None,
             Logprobs::Top(count) => {
@@ -113,95 +111,68 @@ impl Sampler {
 
     /// The distribution that [`Sampler::sample`] draws from: tokens with a probability above zero, by id.
     pub fn distribution(&mut self, logits: &[f32], context: &[u32]) -> Result<Vec<(u32, f64)>, EngineError> {
-        check(logits)?;
-        self.change(logits, context);
-        let chosen_from = if self.settings.changes_logits() { &self.changed } else { logits };
-        if self.settings.temperature == 0.0 {
-            return Ok(vec![(most_likely(chosen_from)?, 1.0)]);
+        let best = check(logits)?;
+        let (chosen_from, best) = self.changes.apply(&self.settings, (logits, best), context)?;
+        let temperature = self.settings.temperature;
+        if temperature == 0.0 {
+            return Ok(first_of(chosen_from, best).map(|token| (token, 1.0)).into_iter().collect());
         }
-        let mut left: Vec<Candidate> = match keep(&self.settings, chosen_from, &mut self.list)? {
-            Kept::Everything => possible(chosen_from).collect(),
-            Kept::Listed => self.list.clone(),
-        };
+        let mut left: Vec<Candidate> =
+            match filters::filter(&self.settings, chosen_from, best, &mut self.list) {
+                Kept::Everything => possible(chosen_from).collect(),
+                Kept::Listed => self.list.clone(),
+            };
         left.sort_unstable_by_key(|c| c.token);
         let best = left.iter().fold(f32::NEG_INFINITY, |best, c| best.max(c.logit));
-        let temperature = self.settings.temperature;
-        let mass: f64 = left.iter().map(|c| tempered(c.logit, best, temperature)).sum();
-        let share = |c: Candidate| (c.token, tempered(c.logit, best, temperature) / mass);
+        let mass: f64 = left.iter().map(|c| draw::tempered(c.logit, best, temperature)).sum();
+        let share = |c: Candidate| (c.token, draw::tempered(c.logit, best, temperature) / mass);
         Ok(left.into_iter().map(share).filter(|(_, p)| *p > 0.0).collect())
     }
+}
 
-    /// Writes the logits after bias and penalties to `changed`, if there are any.
-    fn change(&mut self, logits: &[f32], context: &[u32]) {
-        if !self.settings.changes_logits() {
-            return;
+/// Bias and penalties, and the memory that they need.
+#[derive(Debug, Default)]
+struct Changes {
+    logits: Vec<f32>,
+    counts: WindowCounts,
+}
+
+impl Changes {
+    /// The logits after bias and penalties, and the greatest of them.
+    fn apply<'a>(
+        &'a mut self,
+        settings: &SamplingSettings,
+        (logits, best): (&'a [f32], f32),
+        context: &[u32],
+    ) -> Result<(&'a [f32], f32), EngineError> {
+        if !settings.changes_logits() {
+            return Ok((logits, best));
         }
-        self.changed.clear();
-        self.changed.extend_from_slice(logits);
-        for &(token, bias) in &self.settings.logit_bias {
-            if let Some(logit) = self.changed.get_mut(token as usize) {
+        self.logits.clear();
+        self.logits.extend_from_slice(logits);
+        for &(token, bias) in &settings.logit_bias {
+            if let Some(logit) = self.logits.get_mut(token as usize) {
                 *logit += bias;
             }
         }
-        if self.settings.penalises() {
-            self.counts.penalise(&self.settings, context, &mut self.changed);
+        if settings.penalises() {
+            self.counts.penalise(settings, context, &mut self.logits);
         }
+        let best = check(&self.logits)?;
+        Ok((&self.logits, best))
     }
 }
 
 /// The greatest logit, after looking for numbers that are none.
 fn check(logits: &[f32]) -> Result<f32, EngineError> {
-    let mut best = f32::NEG_INFINITY;
-    let mut broken = false;
-    for &logit in logits {
-        broken |= logit.is_nan() || logit == f32::INFINITY;
-        best = best.max(logit);
+    match passes::greatest(logits) {
+        Ok(f32::NEG_INFINITY) => Err(EngineError::NoTokenLeft),
+        Ok(best) => Ok(best),
+        Err(place) => Err(EngineError::BrokenLogit { token: place as u32, found: logits[place] }),
     }
-    if broken {
-        let bad = logits.iter().enumerate().find(|(_, logit)| logit.is_nan() || **logit == f32::INFINITY);
-        let (token, &found) = bad.unwrap_or((0, &f32::NAN));
-        return Err(EngineError::BrokenLogit { token: token as u32, found });
-    }
-    if best == f32::NEG_INFINITY { Err(EngineError::NoTokenLeft) } else { Ok(best) }
 }
 
 /// The token with the greatest logit; the lowest id of equals.
-fn most_likely(logits: &[f32]) -> Result<u32, EngineError> {
-    let first = possible(logits).reduce(|best, c| if c.logit > best.logit { c } else { best });
-    first.map(|c| c.token).ok_or(EngineError::NoTokenLeft)
-}
-
-/// Runs the filters; an error when bias and penalties have left nothing, or broken a number.
-fn keep(settings: &SamplingSettings, logits: &[f32], list: &mut Vec<Candidate>) -> Result<Kept, EngineError> {
-    let best = check(logits)?;
-    Ok(filters::filter(settings, logits, best, list))
-}
-
-/// `exp((logit - best) / temperature)`.
-fn tempered(logit: f32, best: f32, temperature: f32) -> f64 {
-    f64::from(((logit - best) / temperature).exp())
-}
-
-/// The candidate at share `uniform` of the tempered mass, walking in the given order.
-fn draw(
-    candidates: impl Iterator<Item = Candidate> + Clone,
-    temperature: f32,
-    uniform: f64,
-) -> Result<u32, EngineError> {
-    let best = candidates.clone().fold(f32::NEG_INFINITY, |best, c| best.max(c.logit));
-    let mass: f64 = candidates.clone().map(|c| tempered(c.logit, best, temperature)).sum();
-    let mut rest = uniform * mass;
-    let mut last = None;
-    for candidate in candidates {
-        let share = tempered(candidate.logit, best, temperature);
-        if share > 0.0 {
-            // Rounding may leave a crumb after the last candidate: it then is the one.
-            last = Some(candidate.token);
-            rest -= share;
-            if rest < 0.0 {
-                break;
-            }
-        }
-    }
-    last.ok_or(EngineError::NoTokenLeft)
+fn first_of(logits: &[f32], best: f32) -> Option<u32> {
+    logits.iter().position(|&logit| logit == best).map(|token| token as u32)
 }
