@@ -32,7 +32,8 @@ use crate::model_path;
 
 First the machine's own limits are measured: how fast it reads memory, and how many int8, bf16 and f32
 operations it can do. \"Of the limit\" is the least time in which the model's matrices could be read and
-multiplied, divided by the time it took. Tokens are random and nothing is sampled.")]
+multiplied, divided by the time it took; a model that fits the processor's caches may exceed it where
+memory is the limit. Tokens are random and nothing is sampled.")]
 pub struct BenchArguments {
     /// A GGUF file or a Hugging Face folder [default: the model that comes with Wootz]
     model: Option<PathBuf>,
@@ -73,20 +74,7 @@ pub fn run(arguments: &BenchArguments) -> Result<(), Failure> {
         given => given.iter().map(|&count| count.into()).collect(),
     };
     let bar = progress_bar(threads.len() * (workloads.len() * arguments.repeats as usize));
-    let mut limits: Vec<Limits> = Vec::new();
-    if !arguments.no_limits {
-        for &count in &threads {
-            bar.set_message(format!("limits of the machine, {count} threads"));
-            let measured = limits::measure(CpuSettings::default().isa, count);
-            limits.push(measured.map_err(|error| {
-                Failure::with_next(
-                    format!("cannot measure the machine's limits: {error}"),
-                    "--no-limits leaves them out",
-                )
-            })?);
-        }
-        memory::reset_peak();
-    }
+    let limits = if arguments.no_limits { Vec::new() } else { machine_limits(&threads, &bar)? };
     let mut report = Report {
         model: path.display().to_string(),
         architecture: spec.architecture.clone(),
@@ -124,6 +112,21 @@ pub fn run(arguments: &BenchArguments) -> Result<(), Failure> {
         write!(out, "{}", report.text())?;
     }
     Ok(())
+}
+
+/// The machine's limits for each number of threads.
+fn machine_limits(threads: &[usize], bar: &ProgressBar) -> Result<Vec<Limits>, Failure> {
+    let mut all = Vec::new();
+    for &count in threads {
+        bar.set_message(format!("limits of the machine, {count} threads"));
+        all.push(limits::measure(CpuSettings::default().isa, count).map_err(|error| {
+            let what = format!("cannot measure the machine's limits: {error}");
+            Failure::with_next(what, "--no-limits leaves them out")
+        })?);
+    }
+    // The measurement's own memory is none of the model's.
+    memory::reset_peak();
+    Ok(all)
 }
 
 /// Prompts first, then generation by batch; a length of 0 leaves it out.
