@@ -39,8 +39,11 @@ pub fn multiply(
     assert!(sums.len() == cells.len() * panels.len() && blocks <= 16 && panels.len() <= 2);
     assert!(!scheme.segment_scale() || blocks.is_multiple_of(8));
     let mut first = 0;
+    let mut tiles = cells.len().div_ceil(ROWS);
     while first < cells.len() {
-        let rows = (cells.len() - first).min(ROWS);
+        // Tiles of about equal length: of short ones the dot products' latency shows.
+        let rows = (cells.len() - first).div_ceil(tiles);
+        tiles -= 1;
         // SAFETY: `first + rows` cells exist, and as many sums of each panel.
         unsafe {
             let tile = Tile {
