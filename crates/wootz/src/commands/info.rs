@@ -52,7 +52,9 @@ pub fn run(arguments: &InfoArguments) -> Result<(), Failure> {
         Ok(spec) => {
             architecture(&mut out, &spec)?;
             contents(&mut out, &checkpoint)?;
-            memory(&mut out, &spec, &checkpoint, &arguments.machine)?;
+            if checkpoint.tensors().len() > 0 {
+                memory(&mut out, &spec, &checkpoint, &arguments.machine)?;
+            }
             text(&mut out, &checkpoint)?;
         }
         // What the file holds is worth showing, though it cannot be run.
@@ -136,6 +138,9 @@ fn contents(out: &mut impl Write, checkpoint: &Checkpoint) -> Result<(), Failure
         entry.0 += 1;
         entry.1 += tensor.shape.iter().map(|&n| n as u64).product::<u64>();
         entry.2 += tensor.bytes.len() as u64;
+    }
+    if kinds.is_empty() {
+        return line(out, "parameters", "none: there are no tensors here, only what surrounds them");
     }
     let total = kinds.values().fold((0, 0, 0), |sum, kind| (sum.0 + kind.0, sum.1 + kind.1, sum.2 + kind.2));
     let (tensors, elements, size) = total;
