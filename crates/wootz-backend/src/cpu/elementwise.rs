@@ -1,4 +1,8 @@
 //! What touches each element alone.
+//!
+//! Loops over several slices go by an index: the adapters of iterators over three and more are not always inlined, and
+//! rows are short.
+#![allow(clippy::needless_range_loop)]
 
 use wootz_spec::Activation;
 
@@ -9,9 +13,11 @@ use super::simd::lanes::{Kernel, LANES, Lanes};
 pub fn add<L: Lanes>(lanes: L, to: &mut [f32], from: &[f32]) {
     let (to, to_rest) = to.as_chunks_mut::<LANES>();
     let (from, from_rest) = from.as_chunks::<LANES>();
-    for (to, from) in to.iter_mut().zip(from) {
-        let sum = lanes.add(lanes.load(to), lanes.load(from));
-        lanes.store(to, sum);
+    let vectors = to.len();
+    let from = &from[..vectors];
+    for i in 0..vectors {
+        let sum = lanes.add(lanes.load(&to[i]), lanes.load(&from[i]));
+        lanes.store(&mut to[i], sum);
     }
     for (to, from) in to_rest.iter_mut().zip(from_rest) {
         *to += from;
@@ -38,14 +44,16 @@ impl Kernel for Sum<'_> {
     }
 }
 
-/// `gate = activation(gate) · up`, for part of a row.
+/// `out = activation(gate) · up`, for part of a row.
 pub struct Gate<'a> {
-    /// In place.
-    pub gate: &'a mut [f32],
+    /// The gate, before its activation.
+    pub gate: &'a [f32],
     /// As long as `gate`.
     pub up: &'a [f32],
     /// The gate's activation.
     pub activation: Activation,
+    /// As long as `gate`.
+    pub out: &'a mut [f32],
 }
 
 impl Kernel for Gate<'_> {
@@ -54,15 +62,17 @@ impl Kernel for Gate<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self, lanes: L) {
         let Activation::Silu = self.activation;
-        let (gate, gate_rest) = self.gate.as_chunks_mut::<LANES>();
+        let (gate, gate_rest) = self.gate.as_chunks::<LANES>();
         let (up, up_rest) = self.up.as_chunks::<LANES>();
-        for (gate, up) in gate.iter_mut().zip(up) {
-            let product = lanes.mul(lanes.silu(lanes.load(gate)), lanes.load(up));
-            lanes.store(gate, product);
+        let (out, out_rest) = self.out.as_chunks_mut::<LANES>();
+        let vectors = out.len();
+        let (gate, up) = (&gate[..vectors], &up[..vectors]);
+        for i in 0..vectors {
+            lanes.store(&mut out[i], lanes.mul(lanes.silu(lanes.load(&gate[i])), lanes.load(&up[i])));
         }
-        if !gate_rest.is_empty() {
+        if !out_rest.is_empty() {
             let product = lanes.mul(lanes.silu(lanes.load_part(gate_rest)), lanes.load_part(up_rest));
-            lanes.store_part(gate_rest, product);
+            lanes.store_part(out_rest, product);
         }
     }
 }

@@ -13,7 +13,7 @@ use wootz_spec::Activation;
 use super::elementwise::{Gate, Scale, Sum};
 use super::matmul::format::PANEL_ROWS;
 use super::matmul::{self, PackedMatrix};
-use super::memory::{Activations, GATE_PANELS, Inputs, Local, Place};
+use super::memory::{Activations, Inputs, Local, Place, STRIP_COLUMNS, STRIP_PANELS};
 use super::norm::{AddNorm, NormWeight, RmsNorm};
 use super::phases::{Phase, Phases, RowOp};
 use super::plan::Plan;
@@ -28,6 +28,9 @@ const ROWS: usize = 4;
 
 /// Pieces of a matrix for each thread, so that a thread that was held up leaves its share to the others.
 const SHARES: usize = 12;
+
+/// From so many rows on, results go through strips.
+const STRIP_ROWS: usize = 16;
 
 /// A loaded model as its threads see it.
 #[derive(Debug)]
@@ -215,33 +218,55 @@ impl Executor {
         up: &Projection,
         activation: Activation,
     ) -> Result<(), Stopped> {
-        const WIDTH: usize = GATE_PANELS * PANEL_ROWS;
         let count = turn.rows(Rows::Tokens);
         let place = self.shared.place(gate.out);
         let total = self.matrix(gate.matrix).panels();
-        self.panels(turn, (total, GATE_PANELS), |turn, panels| {
+        self.panels(turn, (total, STRIP_PANELS), |turn, panels| {
             let columns = panels.start * PANEL_ROWS..place.width.min(panels.end * PANEL_ROWS);
-            self.multiply(turn, gate, panels.clone(), count);
-            let Local { multiply, own_inputs, raised, .. } = &mut *turn.local;
-            let inputs = if turn.plan.single() { &*own_inputs } else { &self.inputs };
-            let out = raised.rows_out(0, WIDTH, count).from_column(columns.start);
-            self.multiply_to(up, panels, inputs, count, (&out, multiply));
+            self.strip(turn, (gate, 0), panels.clone(), count);
+            self.strip(turn, (up, 1), panels, count);
             for row in 0..count {
                 let start = place.row(row).start;
-                let gate = self.shared.elements().write(start + columns.start..start + columns.end);
-                let up = raised.read(row * WIDTH..row * WIDTH + columns.len());
-                self.isa.run(Gate { gate, up, activation });
+                let out = self.shared.elements().write(start + columns.start..start + columns.end);
+                let part = |strip: usize| {
+                    let start = (strip * count + row) * STRIP_COLUMNS;
+                    turn.local.strips.read(start..start + columns.len())
+                };
+                self.isa.run(Gate { gate: part(0), up: part(1), activation, out });
             }
         })
     }
 
-    /// Some panels of one matrix, for the converted rows.
+    /// Some panels of one matrix, for the converted rows. Many rows go through a strip, so that each row of the result
+    /// is written in one piece of some length.
     fn multiply(&self, turn: &mut Turn<'_>, projection: &Projection, panels: Range<usize>, rows: usize) {
-        let Local { multiply, own_inputs, .. } = &mut *turn.local;
-        let inputs = if turn.plan.single() { &*own_inputs } else { &self.inputs };
         let place = self.shared.place(projection.out);
-        let out = self.shared.elements().rows_out(place.start, place.width, rows);
-        self.multiply_to(projection, panels, inputs, rows, (&out, multiply));
+        if rows < STRIP_ROWS {
+            let Local { multiply, own_inputs, .. } = &mut *turn.local;
+            let inputs = if turn.plan.single() { &*own_inputs } else { &self.inputs };
+            let out = self.shared.elements().rows_out(place.start, place.width, rows);
+            return self.multiply_to(projection, panels, inputs, rows, (&out, multiply));
+        }
+        for first in panels.clone().step_by(STRIP_PANELS) {
+            let some = first..panels.end.min(first + STRIP_PANELS);
+            let columns = some.start * PANEL_ROWS..place.width.min(some.end * PANEL_ROWS);
+            self.strip(turn, (projection, 0), some, rows);
+            for row in 0..rows {
+                let start = place.row(row).start;
+                let out = self.shared.elements().write(start + columns.start..start + columns.end);
+                let strip = row * STRIP_COLUMNS..row * STRIP_COLUMNS + columns.len();
+                out.copy_from_slice(turn.local.strips.read(strip));
+            }
+        }
+    }
+
+    /// At most [`STRIP_PANELS`] panels of one matrix, to the thread's strip of that number.
+    fn strip(&self, turn: &mut Turn<'_>, to: (&Projection, usize), panels: Range<usize>, rows: usize) {
+        let Local { multiply, own_inputs, strips, .. } = &mut *turn.local;
+        let inputs = if turn.plan.single() { &*own_inputs } else { &self.inputs };
+        let out = strips.rows_out(to.1 * rows * STRIP_COLUMNS, STRIP_COLUMNS, rows);
+        let out = out.from_column(panels.start * PANEL_ROWS);
+        self.multiply_to(to.0, panels, inputs, rows, (&out, multiply));
     }
 
     fn multiply_to(

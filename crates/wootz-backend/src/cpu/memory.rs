@@ -61,7 +61,10 @@ impl Activations {
             wanted(Buffer(index)).then(|| place(rows, shape.width))
         });
         let buffers = buffers.collect();
-        Ok(Self { elements: Shared::zeroed(next)?, buffers, angles })
+        let elements = Shared::zeroed(next)?;
+        // A strip of columns touches every row: in small pages that is a page table entry each.
+        elements.prefer_huge_pages();
+        Ok(Self { elements, buffers, angles })
     }
 
     /// Where a buffer is. Only buffers that were wanted are asked for.
@@ -115,16 +118,19 @@ impl Inputs {
     }
 }
 
-/// Panels of a gate that a thread takes at once at most: so many columns of all rows stay in its second-level cache.
-pub const GATE_PANELS: usize = 8;
+/// Panels that many rows are multiplied with at once: two strips of so many columns stay in a second-level cache.
+pub const STRIP_PANELS: usize = 8;
+
+/// Columns of a strip.
+pub const STRIP_COLUMNS: usize = STRIP_PANELS * PANEL_ROWS;
 
 /// What one thread has for itself.
 #[derive(Debug)]
 pub struct Local {
     /// For matrices.
     pub multiply: matmul::Scratch,
-    /// `[rows][GATE_PANELS · 16]`: the factors of gates, until they are multiplied in.
-    pub raised: Shared<f32>,
+    /// Two strips of results, `[2][rows][STRIP_COLUMNS]`, on their way to where they belong.
+    pub strips: Shared<f32>,
     /// For attention.
     pub attend: attention::Scratch,
     /// The buffers of row ops, one row each: steps of one row compute those in every thread.
@@ -146,7 +152,7 @@ impl Local {
     ) -> io::Result<Self> {
         Ok(Self {
             multiply: matmul::Scratch::new(limits.rows.max(limits.samples))?,
-            raised: Shared::zeroed(limits.rows.saturating_mul(GATE_PANELS * PANEL_ROWS))?,
+            strips: Shared::zeroed(limits.rows.max(limits.samples).saturating_mul(2 * STRIP_COLUMNS))?,
             attend: attention::Scratch::new(head_dim, group),
             own: Activations::new(program, |buffer| row_buffers[buffer.0], ropes, (1, 1))?,
             own_inputs: Inputs::new(isa, widths, 1)?,
@@ -156,7 +162,7 @@ impl Local {
     /// Bytes set aside.
     pub fn bytes(&self) -> usize {
         self.multiply.bytes()
-            + self.raised.bytes()
+            + self.strips.bytes()
             + self.attend.bytes()
             + self.own.bytes()
             + self.own_inputs.bytes()

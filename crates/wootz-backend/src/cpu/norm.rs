@@ -1,4 +1,5 @@
 //! Root-mean-square norms of single rows.
+#![allow(clippy::needless_range_loop)] // As in `elementwise`.
 
 use super::simd::lanes::{Kernel, LANES, Lanes};
 
@@ -114,8 +115,10 @@ fn scaled<L: Lanes>(lanes: L, x: &[f32], scale: f32, weight: &[f32], out: &mut [
     let (x, x_rest) = x.as_chunks::<LANES>();
     let (weight, weight_rest) = weight.as_chunks::<LANES>();
     let (out, out_rest) = out.as_chunks_mut::<LANES>();
-    for ((x, weight), out) in x.iter().zip(weight).zip(out) {
-        lanes.store(out, lanes.mul(lanes.mul(lanes.load(x), scale), lanes.load(weight)));
+    let vectors = out.len();
+    let (x, weight) = (&x[..vectors], &weight[..vectors]);
+    for i in 0..vectors {
+        lanes.store(&mut out[i], lanes.mul(lanes.mul(lanes.load(&x[i]), scale), lanes.load(&weight[i])));
     }
     if !out_rest.is_empty() {
         let y = lanes.mul(lanes.mul(lanes.load_part(x_rest), scale), lanes.load_part(weight_rest));

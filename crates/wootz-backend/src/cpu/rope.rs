@@ -1,4 +1,5 @@
 //! Rotary position embedding: a step's angles once for all layers, then rotations by vectors.
+#![allow(clippy::needless_range_loop)] // As in `elementwise`.
 
 use wootz_spec::{Rope, RopePairing, Rotation};
 
@@ -86,10 +87,13 @@ fn halves<L: Lanes>(lanes: L, (first, second): (&mut [f32], &mut [f32]), cosines
     let (second, second_rest) = second.as_chunks_mut::<LANES>();
     let (cosines, cosines_rest) = cosines.as_chunks::<LANES>();
     let (sines, sines_rest) = sines.as_chunks::<LANES>();
-    for (((first, second), cos), sin) in first.iter_mut().zip(second).zip(cosines).zip(sines) {
-        let (x, y) = turn(lanes, (lanes.load(first), lanes.load(second)), lanes.load(cos), lanes.load(sin));
-        lanes.store(first, x);
-        lanes.store(second, y);
+    let vectors = first.len();
+    let (second, cosines, sines) = (&mut second[..vectors], &cosines[..vectors], &sines[..vectors]);
+    for i in 0..vectors {
+        let pair = (lanes.load(&first[i]), lanes.load(&second[i]));
+        let (x, y) = turn(lanes, pair, lanes.load(&cosines[i]), lanes.load(&sines[i]));
+        lanes.store(&mut first[i], x);
+        lanes.store(&mut second[i], y);
     }
     if !first_rest.is_empty() {
         let pair = (lanes.load_part(first_rest), lanes.load_part(second_rest));
@@ -111,10 +115,12 @@ fn interleaved<L: Lanes>(lanes: L, head: &mut [f32], cosines: &[f32], sines: &[f
     let (whole, rest) = head.as_chunks_mut::<LANES>();
     let (cosines, cosines_rest) = cosines.as_chunks::<LANES>();
     let (sines, sines_rest) = sines.as_chunks::<LANES>();
-    for ((x, cos), sin) in whole.iter_mut().zip(cosines).zip(sines) {
-        let old = lanes.load(x);
-        let swapped = lanes.mul(lanes.swap_pairs(old), lanes.load(sin));
-        lanes.store(x, lanes.add(lanes.mul(old, lanes.load(cos)), swapped));
+    let vectors = whole.len();
+    let (cosines, sines) = (&cosines[..vectors], &sines[..vectors]);
+    for i in 0..vectors {
+        let old = lanes.load(&whole[i]);
+        let swapped = lanes.mul(lanes.swap_pairs(old), lanes.load(&sines[i]));
+        lanes.store(&mut whole[i], lanes.add(lanes.mul(old, lanes.load(&cosines[i])), swapped));
     }
     if !rest.is_empty() {
         let old = lanes.load_part(rest);

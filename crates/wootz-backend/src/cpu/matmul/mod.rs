@@ -221,15 +221,22 @@ impl PackedMatrix {
     /// Writes the sums of one panel to its columns of `out`.
     fn write(&self, panel: usize, sums: &[Lanes], bias: Option<&[f32]>, out: &SharedOut<'_>) {
         let columns = panel * PANEL_ROWS..self.rows.min((panel + 1) * PANEL_ROWS);
+        let mut biases = [0.0; PANEL_ROWS];
+        if let Some(bias) = bias {
+            biases[..columns.len()].copy_from_slice(&bias[columns.clone()]);
+        }
         for (row, sums) in sums.iter().enumerate() {
             let out = out.row(row, columns.clone());
-            match bias {
-                None => out.copy_from_slice(&sums[..out.len()]),
-                Some(bias) => {
-                    for ((out, sum), bias) in out.iter_mut().zip(sums).zip(&bias[columns.clone()]) {
-                        *out = sum + bias;
-                    }
+            let mut values = *sums;
+            if bias.is_some() {
+                for lane in 0..PANEL_ROWS {
+                    values[lane] += biases[lane];
                 }
+            }
+            // Whole arrays are moved in registers; only the last panel may be narrower.
+            match <&mut [f32; PANEL_ROWS]>::try_from(&mut *out) {
+                Ok(out) => *out = values,
+                Err(_) => out.copy_from_slice(&values[..out.len()]),
             }
         }
     }

@@ -9,6 +9,9 @@ use memmap2::MmapMut;
 
 use super::shared::SharedOut;
 
+/// Smaller memory than this is not worth whole huge pages, which the system fills with zeros on first touch.
+const HUGE_FROM: usize = 16 << 20;
+
 /// An array in zeroed, page-aligned memory that the operating system hands out on first touch.
 ///
 /// The parts that threads write are disjoint by construction of the executor: between two barriers an
@@ -40,7 +43,7 @@ impl<T: Pod> Shared<T> {
     /// Asks for huge pages, where the system has them; no effect otherwise.
     pub fn prefer_huge_pages(&self) {
         #[cfg(target_os = "linux")]
-        if self.map.len() >= 4 << 20 {
+        if self.map.len() >= HUGE_FROM {
             // A system without huge pages refuses: the memory works all the same.
             let _ = self.map.advise(memmap2::Advice::HugePage);
         }

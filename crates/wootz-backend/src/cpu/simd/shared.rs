@@ -61,6 +61,7 @@ impl<'a> SharedOut<'a> {
     }
 
     /// Columns `columns` of row `row`, which only the caller uses in this phase.
+    #[inline]
     #[allow(clippy::mut_from_ref)]
     pub(in crate::cpu) fn row(&self, row: usize, columns: Range<usize>) -> &'a mut [f32] {
         let first = self.first_column;
