@@ -114,12 +114,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let options = options()?;
     let limits = limits::measure(Isa::detect(), options.threads)?;
     println!(
-        "{} on {} threads: read {:.1} GB/s, int8 {:.0}, bf16 {:.0}, f32 {:.0} Gop/s; matrices {}x{}",
+        "{} on {} threads: read {:.1} GB/s, int8 {:.0}, int16 {:.0}, f32 {:.0} Gop/s; matrices {}x{}",
         Isa::detect(),
         limits.threads,
         limits.read / 1e9,
         limits.int8 / 1e9,
-        limits.bf16 / 1e9,
+        limits.int16 / 1e9,
         limits.f32 / 1e9,
         options.rows,
         options.columns,
@@ -141,7 +141,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         let peak = match matrices[0].input_kind() {
             InputKind::Int8Block32 | InputKind::Int8Block256 => limits.int8,
-            InputKind::Int16 => limits.int8 / 2.0,
+            InputKind::Int16 => limits.int16,
             InputKind::F32 => limits.f32,
         };
         for rows in [16, 64, BATCH] {

@@ -13,8 +13,8 @@ pub struct Limits {
     pub read: f64,
     /// Int8 operations a second: a multiplication and an addition are two.
     pub int8: f64,
-    /// bf16 operations a second; those of f32 where there are no bf16 instructions.
-    pub bf16: f64,
+    /// Operations on 16-bit integers a second.
+    pub int16: f64,
     /// f32 operations a second.
     pub f32: f64,
 }
@@ -66,7 +66,7 @@ pub fn measure(isa: Isa, threads: usize) -> std::io::Result<Limits> {
         threads,
         read,
         int8: arithmetic(peak::Arithmetic::Int8),
-        bf16: arithmetic(peak::Arithmetic::Bf16),
+        int16: arithmetic(peak::Arithmetic::Int16),
         f32: arithmetic(peak::Arithmetic::F32),
     })
 }
@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn every_limit_is_a_positive_number() {
         for isa in Isa::available() {
-            for kind in [peak::Arithmetic::Int8, peak::Arithmetic::Bf16, peak::Arithmetic::F32] {
+            for kind in [peak::Arithmetic::Int8, peak::Arithmetic::Int16, peak::Arithmetic::F32] {
                 assert!(peak::operations(isa, kind) > 0.0);
             }
             let words: Vec<u64> = (0..1003).collect();

@@ -13,20 +13,20 @@ use super::workload::Workload;
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 struct Operations {
     int8: f64,
-    bf16: f64,
+    int16: f64,
     f32: f64,
 }
 
 impl Operations {
     /// The time they take at the machine's peak.
     fn seconds(self, limits: &Limits) -> f64 {
-        self.int8 / limits.int8 + self.bf16 / limits.bf16 + self.f32 / limits.f32
+        self.int8 / limits.int8 + self.int16 / limits.int16 + self.f32 / limits.f32
     }
 
     fn add(&mut self, tensor: &Tensor) {
         let operations = 2.0 * tensor.rows() as f64 * tensor.columns() as f64;
         match tensor.kind {
-            TensorType::F16 | TensorType::BF16 => self.bf16 += operations,
+            TensorType::F16 | TensorType::BF16 => self.int16 += operations,
             kind if Format::of(kind, tensor.columns()).is_some() => self.int8 += operations,
             _ => self.f32 += operations,
         }

@@ -35,8 +35,8 @@ pub struct MachineLimits {
     pub read_bytes_per_second: f64,
     /// Int8 operations a second.
     pub int8_operations_per_second: f64,
-    /// bf16 operations a second.
-    pub bf16_operations_per_second: f64,
+    /// int16 operations a second.
+    pub int16_operations_per_second: f64,
     /// f32 operations a second.
     pub f32_operations_per_second: f64,
 }
@@ -47,7 +47,7 @@ impl From<&Limits> for MachineLimits {
             threads: limits.threads,
             read_bytes_per_second: limits.read,
             int8_operations_per_second: limits.int8,
-            bf16_operations_per_second: limits.bf16,
+            int16_operations_per_second: limits.int16,
             f32_operations_per_second: limits.f32,
         }
     }
@@ -92,7 +92,7 @@ impl Report {
     }
 
     fn limit_table(&self) -> Table {
-        let names = ["this machine can", "read GB/s", "int8 GOP/s", "bf16 GFLOP/s", "f32 GFLOP/s"];
+        let names = ["this machine can", "read GB/s", "int8 GOP/s", "int16 GOP/s", "f32 GFLOP/s"];
         let align = |index| if index == 0 { Align::Left } else { Align::Right };
         let mut table = Table::new(names.iter().enumerate().map(|(index, name)| (*name, align(index))));
         for limit in &self.limits {
@@ -102,7 +102,7 @@ impl Report {
                 threads,
                 format!("{:.1}", limit.read_bytes_per_second / 1e9),
                 giga(limit.int8_operations_per_second),
-                giga(limit.bf16_operations_per_second),
+                giga(limit.int16_operations_per_second),
                 giga(limit.f32_operations_per_second),
             ]);
         }

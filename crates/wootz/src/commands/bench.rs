@@ -30,7 +30,7 @@ use crate::model_path;
   wootz bench model.gguf -t 1,2,4 -b 1,4,16    threads, and sequences generated together
   wootz bench model.gguf --json | jq .results
 
-First the machine's own limits are measured: how fast it reads memory, and how many int8, bf16 and f32
+First the machine's own limits are measured: how fast it reads memory, and how many int8, int16 and f32
 operations it can do. \"Of the limit\" is the least time in which the model's matrices could be read and
 multiplied, divided by the time it took; a model that fits the processor's caches may exceed it where
 memory is the limit. Tokens are random and nothing is sampled.")]

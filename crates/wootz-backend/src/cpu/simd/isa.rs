@@ -8,9 +8,7 @@ pub struct Avx2(());
 
 /// Proof that this processor has AVX-512 F, BW, DQ, VL and VNNI, and what [`Avx2`] proves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Avx512 {
-    bf16: bool,
-}
+pub struct Avx512(());
 
 /// Proof that this processor has NEON, and which products of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,19 +52,9 @@ impl Avx512 {
             && is_x86_feature_detected!("avx512vl")
             && is_x86_feature_detected!("avx512vnni")
         {
-            return Some(Self { bf16: is_x86_feature_detected!("avx512bf16") });
+            return Some(Self(()));
         }
         None
-    }
-
-    /// Whether AVX512_BF16 is there too.
-    pub fn bf16(self) -> bool {
-        self.bf16
-    }
-
-    /// This proof without AVX512_BF16, to test the kernels that do without.
-    pub fn without_bf16(self) -> Self {
-        Self { bf16: false }
     }
 }
 
@@ -132,12 +120,7 @@ impl Isa {
     pub fn available() -> Vec<Self> {
         let mut found = vec![Self::Scalar];
         found.extend(Avx2::detect().map(Self::Avx2));
-        if let Some(token) = Avx512::detect() {
-            found.push(Self::Avx512(token.without_bf16()));
-            if token.bf16() {
-                found.push(Self::Avx512(token));
-            }
-        }
+        found.extend(Avx512::detect().map(Self::Avx512));
         if let Some(token) = Neon::detect() {
             found.extend(token.levels().map(Self::Neon));
         }
@@ -150,7 +133,6 @@ impl fmt::Display for Isa {
         f.write_str(match self {
             Self::Scalar => "scalar",
             Self::Avx2(_) => "avx2",
-            Self::Avx512(token) if token.bf16() => "avx512+bf16",
             Self::Avx512(_) => "avx512",
             Self::Neon(token) => match token.integers() {
                 Integers::Widening => "neon",

@@ -7,8 +7,8 @@ use super::isa::Isa;
 pub enum Arithmetic {
     /// Dot products of bytes into 32-bit integers.
     Int8,
-    /// Dot products of bf16 into f32.
-    Bf16,
+    /// Dot products of 16-bit integers into 32-bit ones.
+    Int16,
     /// Fused multiply-adds of f32.
     F32,
 }
@@ -43,17 +43,16 @@ pub fn operations(isa: Isa, kind: Arithmetic) -> f64 {
         // SAFETY: the token proves the features.
         (Isa::Avx512(_), Arithmetic::Int8) => unsafe { super::avx512::peak::int8(ROUNDS) },
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: the token proves the features, and its `bf16()` that AVX512_BF16 is one of them.
-        (Isa::Avx512(token), Arithmetic::Bf16) if token.bf16() => unsafe {
-            super::avx512::peak::bf16(ROUNDS)
-        },
+        // SAFETY: the token proves the features.
+        (Isa::Avx512(_), Arithmetic::Int16) => unsafe { super::avx512::peak::int16(ROUNDS) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the token proves the features.
-        (Isa::Avx512(_), Arithmetic::Bf16 | Arithmetic::F32) => unsafe { super::avx512::peak::f32(ROUNDS) },
+        (Isa::Avx512(_), Arithmetic::F32) => unsafe { super::avx512::peak::f32(ROUNDS) },
         #[cfg(target_arch = "aarch64")]
         (Isa::Neon(token), Arithmetic::Int8) => super::neon::peak::int8(token, ROUNDS),
+        // A widening product takes as many 16-bit integers as a multiply-add takes f32.
         #[cfg(target_arch = "aarch64")]
-        (Isa::Neon(_), Arithmetic::Bf16 | Arithmetic::F32) => super::neon::peak::f32(ROUNDS),
+        (Isa::Neon(_), Arithmetic::Int16 | Arithmetic::F32) => super::neon::peak::f32(ROUNDS),
         _ => portable(),
     }
 }

@@ -38,13 +38,13 @@ pub fn int8(rounds: usize) -> f64 {
     (rounds * CHAINS * 128) as f64
 }
 
-/// bf16 dot products; gives the number of operations.
-#[target_feature(enable = "avx512f,avx512bf16")]
-pub fn bf16(rounds: usize) -> f64 {
-    let ones = black_box(_mm512_cvtne2ps_pbh(_mm512_set1_ps(0.5), _mm512_set1_ps(-0.5)));
-    let mut sums = [_mm512_setzero_ps(); CHAINS];
+/// Dot products of 16-bit integers; gives the number of operations.
+#[target_feature(enable = "avx512f,avx512vnni")]
+pub fn int16(rounds: usize) -> f64 {
+    let (a, b) = (black_box(_mm512_set1_epi16(3)), black_box(_mm512_set1_epi16(-2)));
+    let mut sums = [_mm512_setzero_si512(); CHAINS];
     for _ in 0..rounds {
-        sums.iter_mut().for_each(|sum| *sum = _mm512_dpbf16_ps(*sum, ones, ones));
+        sums.iter_mut().for_each(|sum| *sum = _mm512_dpwssd_epi32(*sum, a, b));
     }
     black_box(sums);
     (rounds * CHAINS * 64) as f64
