@@ -21,6 +21,7 @@ pub struct Shared<T> {
     start: *mut T,
     len: usize,
     /// Owns the memory that `start` points to.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
     map: MmapMut,
     element: PhantomData<T>,
 }
