@@ -31,9 +31,14 @@ impl TileKernel for Dense<'_> {
             std::array::from_fn(|r| std::array::from_fn(|p| rows(&self.sums[place(r, p)])));
         let whole = columns / COLUMNS * COLUMNS;
         for column in (0..whole).step_by(COLUMNS) {
-            let activations =
-                cells.map(|cell| floats(cell[column..column + COLUMNS].try_into().expect("4 values")));
-            let weights = panels.map(|panel| &panel[column * PANEL_ROWS..(column + COLUMNS) * PANEL_ROWS]);
+            let mut activations = [vdupq_n_f32(0.0); R];
+            for row in 0..R {
+                activations[row] = floats(cells[row][column..column + COLUMNS].try_into().expect("4 values"));
+            }
+            let mut weights = panels;
+            for weights in &mut weights {
+                *weights = &weights[column * PANEL_ROWS..(column + COLUMNS) * PANEL_ROWS];
+            }
             add::<R, P, 0>(activations, weights, &mut sums);
             add::<R, P, 1>(activations, weights, &mut sums);
             add::<R, P, 2>(activations, weights, &mut sums);

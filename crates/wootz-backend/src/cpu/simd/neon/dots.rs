@@ -6,7 +6,7 @@
 use std::arch::asm;
 
 use super::base::*;
-use super::load::Rows;
+use super::load::{Rows, four};
 
 /// Integer sums of four outputs: a panel row each, or two panel rows of two activation rows.
 pub type Sums = int32x4_t;
@@ -104,9 +104,7 @@ impl Dots<4> for Widening {
         let pair = if PAIR == 0 { vget_low_s32(quads) } else { vget_high_s32(quads) };
         let first = vreinterpret_s8_s32(vdup_lane_s32::<0>(pair));
         let second = vreinterpret_s8_s32(vdup_lane_s32::<1>(pair));
-        for (i, sums) in sums.iter_mut().enumerate() {
-            *sums = Self::quad(Self::quad(*sums, codes[i], first), codes[4 + i], second);
-        }
+        *sums = four!(i => Self::quad(Self::quad(sums[i], codes[i], first), codes[4 + i], second));
     }
 }
 
@@ -176,7 +174,7 @@ impl Dots<8> for Matrices {
 
     #[inline(always)]
     fn activations(self, rows: [int8x16_t; 2]) -> [int8x16_t; 2] {
-        let [a, b] = rows.map(vreinterpretq_s64_s8);
+        let (a, b) = (vreinterpretq_s64_s8(rows[0]), vreinterpretq_s64_s8(rows[1]));
         [vreinterpretq_s8_s64(vzip1q_s64(a, b)), vreinterpretq_s8_s64(vzip2q_s64(a, b))]
     }
 
@@ -203,10 +201,10 @@ impl Dots<8> for Matrices {
 
     #[inline(always)]
     fn arrange(self, [a, b]: [[int8x16_t; 4]; 2]) -> [int8x16_t; 8] {
-        std::array::from_fn(|i| {
-            let (a, b) = (vreinterpretq_s32_s8(a[i / 2]), vreinterpretq_s32_s8(b[i / 2]));
-            vreinterpretq_s8_s32(if i % 2 == 0 { vzip1q_s32(a, b) } else { vzip2q_s32(a, b) })
-        })
+        let [a, b] = [four!(i => vreinterpretq_s32_s8(a[i])), four!(i => vreinterpretq_s32_s8(b[i]))];
+        let first = four!(i => vreinterpretq_s8_s32(vzip1q_s32(a[i], b[i])));
+        let second = four!(i => vreinterpretq_s8_s32(vzip2q_s32(a[i], b[i])));
+        [first[0], second[0], first[1], second[1], first[2], second[2], first[3], second[3]]
     }
 
     #[inline(always)]
@@ -226,11 +224,13 @@ impl Dots<8> for Matrices {
 
     #[inline(always)]
     fn join(self, rows: [Rows; 2]) -> [float32x4_t; 8] {
-        std::array::from_fn(|i| halves(rows[0][i / 2], rows[1][i / 2])[i % 2])
+        let [a, b, c, d] = four!(i => halves(rows[0][i], rows[1][i]));
+        [a[0], a[1], b[0], b[1], c[0], c[1], d[0], d[1]]
     }
 
     #[inline(always)]
     fn split(self, outputs: [float32x4_t; 8]) -> [Rows; 2] {
-        [0, 1].map(|row| std::array::from_fn(|i| halves(outputs[2 * i], outputs[2 * i + 1])[row]))
+        let rows = four!(i => halves(outputs[2 * i], outputs[2 * i + 1]));
+        [four!(i => rows[i][0]), four!(i => rows[i][1])]
     }
 }

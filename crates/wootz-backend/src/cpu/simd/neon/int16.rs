@@ -5,7 +5,7 @@
 //! sums (and twice the registers of sums) that the layout would otherwise need.
 
 use super::base::*;
-use super::load::{Rows, rows, store_rows, words};
+use super::load::{Rows, four, rows, store_rows, words};
 use super::tiling::{TileKernel, tiles};
 use crate::cpu::matmul::format::{BLOCK_COLUMNS, PANEL_ROWS};
 use crate::cpu::matmul::int16::{Int16Cell, Int16Segment};
@@ -51,8 +51,7 @@ impl TileKernel for Int16<'_> {
                 let scale = vdupq_n_f32(cells[r].scale);
                 let lanes = &mut self.sums[(panel + p) * self.cells.len() + row + r];
                 let before = rows(lanes);
-                let after =
-                    std::array::from_fn(|i| vfmaq_f32(before[i], part[i], vmulq_f32(scales[i], scale)));
+                let after = four!(i => vfmaq_f32(before[i], part[i], vmulq_f32(scales[i], scale)));
                 store_rows(lanes, after);
             }
         }
@@ -64,13 +63,18 @@ impl TileKernel for Int16<'_> {
 fn block_sums<const R: usize, const P: usize>(values: [&[i16]; R], panels: [&[i16]; P]) -> Sums<R, P> {
     let mut sums = [[[vdupq_n_s32(0); 4]; P]; R];
     for step in 0..BLOCK_COLUMNS / COLUMNS {
-        let values = values.map(|values| words(&values.as_chunks().0[step]));
-        let pairs =
-            panels.map(|panel| &panel[step * COLUMNS * PANEL_ROWS..(step + 1) * COLUMNS * PANEL_ROWS]);
-        add::<R, P, 0, 1>(values, pairs, &mut sums);
-        add::<R, P, 2, 3>(values, pairs, &mut sums);
-        add::<R, P, 4, 5>(values, pairs, &mut sums);
-        add::<R, P, 6, 7>(values, pairs, &mut sums);
+        let mut eight = [words(&values[0].as_chunks().0[step]); R];
+        for row in 1..R {
+            eight[row] = words(&values[row].as_chunks().0[step]);
+        }
+        let mut pairs = panels;
+        for pairs in &mut pairs {
+            *pairs = &pairs[step * COLUMNS * PANEL_ROWS..(step + 1) * COLUMNS * PANEL_ROWS];
+        }
+        add::<R, P, 0, 1>(eight, pairs, &mut sums);
+        add::<R, P, 2, 3>(eight, pairs, &mut sums);
+        add::<R, P, 4, 5>(eight, pairs, &mut sums);
+        add::<R, P, 6, 7>(eight, pairs, &mut sums);
     }
     sums
 }

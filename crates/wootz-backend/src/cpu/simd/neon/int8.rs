@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::base::*;
 use super::dots::{Dots, Matrices, SignedDots, Widening};
-use super::load::bytes;
+use super::load::{four, vector};
 use super::source::{Packed, Unpacked, for_format};
 use super::tile;
 use crate::cpu::matmul::format::{Format, SEGMENT_BLOCKS, SEGMENT_COLUMNS, Scheme, segments};
@@ -29,56 +29,81 @@ pub struct Many<'a> {
     pub sums: &'a mut [Lanes],
 }
 
-impl Many<'_> {
-    /// With widening products.
-    pub fn widening(self) {
-        self.run::<_, 4, 4>(Widening);
-    }
+/// A few rows straight from a packed panel.
+pub struct Few<'a> {
+    /// The panel's format.
+    pub format: Format,
+    /// The panel.
+    pub panel: PackedPanel<'a>,
+    /// The rows' values.
+    pub input: &'a Input,
+    /// The rows: 1 to 4.
+    pub rows: Range<usize>,
+    /// One a row.
+    pub sums: &'a mut [Lanes],
+}
 
-    /// With dot products.
-    #[target_feature(enable = "neon,dotprod")]
-    pub fn signed_dots(self) {
-        // SAFETY: the feature is enabled here.
-        self.run::<_, 4, 4>(unsafe { SignedDots::new() });
-    }
+/// [`Many`] with a kind of dots: each scheme and count of units has its own copy of the loops, in a function of its
+/// own, since the compiler takes less care of larger ones.
+macro_rules! many {
+    ($(#[$text:meta])* $name:ident, $features:literal, $dots:expr, $kind:ty, $registers:literal) => {
+        $(#[$text])*
+        #[target_feature(enable = $features)]
+        pub fn $name(self) {
+            #[target_feature(enable = $features)]
+            fn tile<const SCHEME: u8, const U: usize>(
+                segment: (Unpacked<'_>, usize, usize),
+                cells: &[Int8Cell],
+                sums: &mut [Lanes],
+            ) {
+                tile::multiply::<$kind, _, SCHEME, $registers, U>($dots, segment, cells, sums);
+            }
 
-    /// With matrix products.
-    #[target_feature(enable = "neon,i8mm")]
-    pub fn matrices(self) {
-        // SAFETY: the feature is enabled here.
-        self.run::<_, 8, 2>(unsafe { Matrices::new() });
-    }
-
-    #[inline(always)]
-    fn run<D: Dots<V>, const V: usize, const U: usize>(self, dots: D) {
-        // Each scheme has its own copy of the loops.
-        match self.scheme {
-            Scheme::Centred32 => self.with::<D, V, U>(dots, Scheme::Centred32),
-            Scheme::Minimum32 => self.with::<D, V, U>(dots, Scheme::Minimum32),
-            Scheme::Minimum256 => self.with::<D, V, U>(dots, Scheme::Minimum256),
-            Scheme::CentredHalves256 => self.with::<D, V, U>(dots, Scheme::CentredHalves256),
-        }
-    }
-
-    #[inline(always)]
-    fn with<D: Dots<V>, const V: usize, const U: usize>(self, dots: D, scheme: Scheme) {
-        let mut arranged = [[vdupq_n_s8(0); 8]; 4 * CHUNK_BLOCKS];
-        for (panel, sums) in self.panels.iter().zip(self.sums.chunks_exact_mut(self.cells.len())) {
-            arrange(dots, scheme, panel, self.blocks, &mut arranged);
-            let tiles = self.cells.chunks(U * D::ROWS).zip(sums.chunks_mut(U * D::ROWS));
-            for (cells, sums) in tiles {
-                for at in 0..self.blocks.div_ceil(SEGMENT_BLOCKS) {
-                    let blocks = (self.blocks - at * SEGMENT_BLOCKS).min(SEGMENT_BLOCKS);
-                    let segment = (unpacked(scheme, panel, &arranged, at), at, blocks);
-                    match cells.len().div_ceil(D::ROWS) {
-                        1 => tile::multiply::<D, _, V, 1>(dots, scheme, segment, cells, sums),
-                        2 => tile::multiply::<D, _, V, 2>(dots, scheme, segment, cells, sums),
-                        3 => tile::multiply::<D, _, V, 3>(dots, scheme, segment, cells, sums),
-                        _ => tile::multiply::<D, _, V, U>(dots, scheme, segment, cells, sums),
+            #[target_feature(enable = $features)]
+            fn with<const SCHEME: u8>(many: Many<'_>) {
+                const ROWS: usize = <$kind as Dots<$registers>>::ROWS;
+                let mut arranged = [[vdupq_n_s8(0); 8]; 4 * CHUNK_BLOCKS];
+                for (panel, sums) in many.panels.iter().zip(many.sums.chunks_exact_mut(many.cells.len())) {
+                    arrange::<$kind, $registers>($dots, many.scheme, panel, many.blocks, &mut arranged);
+                    for (cells, sums) in many.cells.chunks(4).zip(sums.chunks_mut(4)) {
+                        for at in 0..many.blocks.div_ceil(SEGMENT_BLOCKS) {
+                            let blocks = (many.blocks - at * SEGMENT_BLOCKS).min(SEGMENT_BLOCKS);
+                            let segment = (unpacked(many.scheme, panel, &arranged, at), at, blocks);
+                            match (cells.len().div_ceil(ROWS), ROWS) {
+                                (1, _) => tile::<SCHEME, 1>(segment, cells, sums),
+                                (2, _) | (_, 2) => tile::<SCHEME, 2>(segment, cells, sums),
+                                (3, _) => tile::<SCHEME, 3>(segment, cells, sums),
+                                _ => tile::<SCHEME, 4>(segment, cells, sums),
+                            }
+                        }
                     }
                 }
             }
+
+            match self.scheme {
+                Scheme::Centred32 => with::<{ Scheme::Centred32 as u8 }>(self),
+                Scheme::Minimum32 => with::<{ Scheme::Minimum32 as u8 }>(self),
+                Scheme::Minimum256 => with::<{ Scheme::Minimum256 as u8 }>(self),
+                Scheme::CentredHalves256 => with::<{ Scheme::CentredHalves256 as u8 }>(self),
+            }
         }
+    };
+}
+
+impl Many<'_> {
+    many! {
+        /// With widening products.
+        widening, "neon", Widening, Widening, 4
+    }
+    many! {
+        /// With dot products.
+        // SAFETY: wherever this stands, the feature is enabled.
+        signed_dots, "neon,dotprod", unsafe { SignedDots::new() }, SignedDots, 4
+    }
+    many! {
+        /// With matrix products.
+        // SAFETY: wherever this stands, the feature is enabled.
+        matrices, "neon,i8mm", unsafe { Matrices::new() }, Matrices, 8
     }
 }
 
@@ -94,83 +119,73 @@ fn arrange<D: Dots<V>, const V: usize>(
     let centred = matches!(scheme, Scheme::Centred32 | Scheme::CentredHalves256);
     let flip = vdupq_n_u8(if centred { 0x80 } else { 0 });
     let quads = panel.quads[..blocks].as_flattened().as_chunks::<2>().0;
-    for (quads, arranged) in quads.iter().zip(arranged) {
-        *arranged = dots.arrange(quads.each_ref().map(|quad| {
-            let (four, _) = quad.as_chunks::<16>();
-            std::array::from_fn(|i| vreinterpretq_s8_u8(veorq_u8(bytes(&four[i]), flip)))
-        }));
+    for ([a, b], arranged) in quads.iter().zip(arranged) {
+        let (a, b) = (vector(a), vector(b));
+        let a = four!(i => vreinterpretq_s8_u8(veorq_u8(a[i], flip)));
+        let b = four!(i => vreinterpretq_s8_u8(veorq_u8(b[i], flip)));
+        *arranged = dots.arrange([a, b]);
     }
 }
 
 /// Segment `at` of `panel`.
-#[inline(always)]
 fn unpacked<'a>(scheme: Scheme, panel: &'a UnpackedPanel, arranged: &'a Arranged, at: usize) -> Unpacked<'a> {
     let first = at * SEGMENT_BLOCKS;
+    let (groups, minima) =
+        (if scheme.halves() { 2 } else { 1 }, if scheme.segment_scale() { 1 } else { SEGMENT_BLOCKS });
     Unpacked {
         codes: &arranged[4 * first..4 * (first + SEGMENT_BLOCKS)],
-        scales: if scheme.halves() {
-            &panel.scales[2 * first..2 * (first + SEGMENT_BLOCKS)]
-        } else {
-            &panel.scales[first..first + SEGMENT_BLOCKS]
-        },
-        minima: if scheme.segment_scale() {
-            &panel.minima[at..at + 1]
-        } else {
-            &panel.minima[first..first + SEGMENT_BLOCKS]
-        },
+        scales: &panel.scales[groups * first..groups * (first + SEGMENT_BLOCKS)],
+        minima: &panel.minima[at * minima..(at + 1) * minima],
         factors: &panel.factors[first / 2..(first + SEGMENT_BLOCKS) / 2],
     }
 }
 
-/// A few rows straight from a packed panel.
-pub struct Few<'a> {
-    /// The panel's format.
-    pub format: Format,
-    /// The panel.
-    pub panel: PackedPanel<'a>,
-    /// The rows' values.
-    pub input: &'a Input,
-    /// The rows: 1 to 4.
-    pub rows: Range<usize>,
-    /// One a row.
-    pub sums: &'a mut [Lanes],
+/// [`Few`] with a kind of dots: each format and count of rows has its own copy of the loops, in a function of its own.
+macro_rules! few {
+    ($(#[$text:meta])* $name:ident, $features:literal, $dots:expr, $kind:ty) => {
+        $(#[$text])*
+        #[target_feature(enable = $features)]
+        pub fn $name(self) {
+            #[target_feature(enable = $features)]
+            fn tile<const FORMAT: u8, const SCHEME: u8, const U: usize>(few: Few<'_>) {
+                const SEGMENTS: usize = INT8_CHUNK / SEGMENT_COLUMNS;
+                few.sums.fill([0.0; 16]);
+                for (index, segment) in segments(few.format, few.panel.bytes, few.panel.columns).enumerate() {
+                    let cells = few.input.int8_chunk(index / SEGMENTS, few.rows.clone());
+                    let source = (Packed::<FORMAT>::new(segment), index % SEGMENTS, segment.blocks);
+                    tile::multiply::<$kind, _, SCHEME, 4, U>($dots, source, cells, few.sums);
+                }
+            }
+
+            #[target_feature(enable = $features)]
+            fn with<const FORMAT: u8, const SCHEME: u8>(few: Few<'_>) {
+                match few.rows.len() {
+                    1 => tile::<FORMAT, SCHEME, 1>(few),
+                    2 => tile::<FORMAT, SCHEME, 2>(few),
+                    3 => tile::<FORMAT, SCHEME, 3>(few),
+                    _ => tile::<FORMAT, SCHEME, 4>(few),
+                }
+            }
+
+            for_format!(self.format, FORMAT => {
+                const SCHEME: u8 = Packed::<FORMAT>::FORMAT.scheme() as u8;
+                with::<FORMAT, SCHEME>(self)
+            });
+        }
+    };
 }
 
 impl Few<'_> {
     /// Rows at most.
     pub const ROWS: usize = 4;
 
-    /// With widening products.
-    pub fn widening(self) {
-        self.run(Widening);
+    few! {
+        /// With widening products.
+        widening, "neon", Widening, Widening
     }
-
-    /// With dot products.
-    #[target_feature(enable = "neon,dotprod")]
-    pub fn signed_dots(self) {
-        // SAFETY: the feature is enabled here.
-        self.run(unsafe { SignedDots::new() });
-    }
-
-    #[inline(always)]
-    fn run<D: Dots<4>>(self, dots: D) {
-        for_format!(self.format, FORMAT => self.with(dots, FORMAT));
-    }
-
-    #[inline(always)]
-    fn with<D: Dots<4>>(self, dots: D, format: Format) {
-        let scheme = format.scheme();
-        self.sums.fill([0.0; 16]);
-        for (index, segment) in segments(format, self.panel.bytes, self.panel.columns).enumerate() {
-            const SEGMENTS: usize = INT8_CHUNK / SEGMENT_COLUMNS;
-            let cells = self.input.int8_chunk(index / SEGMENTS, self.rows.clone());
-            let source = (Packed::new(format, segment), index % SEGMENTS, segment.blocks);
-            match cells.len() {
-                1 => tile::multiply::<D, _, 4, 1>(dots, scheme, source, cells, self.sums),
-                2 => tile::multiply::<D, _, 4, 2>(dots, scheme, source, cells, self.sums),
-                3 => tile::multiply::<D, _, 4, 3>(dots, scheme, source, cells, self.sums),
-                _ => tile::multiply::<D, _, 4, 4>(dots, scheme, source, cells, self.sums),
-            }
-        }
+    few! {
+        /// With dot products.
+        // SAFETY: wherever this stands, the feature is enabled.
+        signed_dots, "neon,dotprod", unsafe { SignedDots::new() }, SignedDots
     }
 }

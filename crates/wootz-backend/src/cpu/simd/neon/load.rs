@@ -5,12 +5,46 @@ use std::arch::aarch64::{vld1q_f32, vld1q_s8, vld1q_s16, vld1q_u8, vst1q_f32, vs
 use super::base::*;
 use crate::cpu::matmul::format::PANEL_ROWS;
 
+/// An array of four, written out: `four!(i => value of i)`. Closures on arrays are not always inlined, and what crosses
+/// a call lives in memory.
+macro_rules! four {
+    ($i:ident => $value:expr) => {
+        [
+            {
+                let $i = 0_usize;
+                $value
+            },
+            {
+                let $i = 1_usize;
+                $value
+            },
+            {
+                let $i = 2_usize;
+                $value
+            },
+            {
+                let $i = 3_usize;
+                $value
+            },
+        ]
+    };
+}
+pub(super) use four;
+
 /// One f32 of each of a panel's 16 rows, four to a register.
 pub type Rows = [float32x4_t; 4];
 
+/// 64 bytes.
+#[inline(always)]
+pub fn vector(from: &[u8; 64]) -> [uint8x16_t; 4] {
+    let from = from.as_ptr();
+    // SAFETY: reads the 64 bytes of the array.
+    unsafe { [vld1q_u8(from), vld1q_u8(from.add(16)), vld1q_u8(from.add(32)), vld1q_u8(from.add(48))] }
+}
+
 /// 16 bytes.
 #[inline(always)]
-pub fn bytes(from: &[u8; 16]) -> uint8x16_t {
+fn bytes(from: &[u8; 16]) -> uint8x16_t {
     // SAFETY: reads the 16 bytes of the array.
     unsafe { vld1q_u8(from.as_ptr()) }
 }
@@ -83,8 +117,8 @@ pub fn store_rows(to: &mut [f32; PANEL_ROWS], x: Rows) {
 /// The 16 f16 at byte `at` of `from`, widened.
 #[inline(always)]
 pub fn half_rows(from: &[u8], at: usize) -> Rows {
-    let eight = |at| vreinterpretq_f16_u8(bytes_at(from, at));
-    let (low, high) = (eight(at), eight(at + 16));
+    let low = vreinterpretq_f16_u8(bytes_at(from, at));
+    let high = vreinterpretq_f16_u8(bytes_at(from, at + 16));
     [
         vcvt_f32_f16(vget_low_f16(low)),
         vcvt_high_f32_f16(low),
@@ -120,5 +154,5 @@ pub fn signed_byte_rows(x: int8x16_t) -> Rows {
 /// `a · b`.
 #[inline(always)]
 pub fn multiply(a: Rows, b: Rows) -> Rows {
-    std::array::from_fn(|i| vmulq_f32(a[i], b[i]))
+    four!(i => vmulq_f32(a[i], b[i]))
 }

@@ -45,7 +45,8 @@ impl Kernels for Neon {
     ) {
         let many = Many { scheme, cells, panels, blocks, sums };
         match self.integers() {
-            Integers::Widening => many.widening(),
+            // SAFETY: every processor has these.
+            Integers::Widening => unsafe { many.widening() },
             // SAFETY: the token proves the feature.
             Integers::Dots => unsafe { many.signed_dots() },
             // SAFETY: the token proves the feature.
@@ -66,7 +67,8 @@ impl Kernels for Neon {
         }
         let few = Few { format, panel, input, rows, sums };
         match self.integers() {
-            Integers::Widening => few.widening(),
+            // SAFETY: every processor has these.
+            Integers::Widening => unsafe { few.widening() },
             // So few rows are limited by reading and unpacking, which matrix products would make no easier.
             // SAFETY: the token proves the feature; whoever has matrix products has dot products.
             Integers::Dots | Integers::Matrices => unsafe { few.signed_dots() },

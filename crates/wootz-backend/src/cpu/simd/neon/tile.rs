@@ -6,7 +6,7 @@
 
 use super::base::*;
 use super::dots::{Dots, Sums};
-use super::load::{Rows, rows, signed_at, store_rows, words};
+use super::load::{Rows, four, rows, signed_at, store_rows, words};
 use super::source::Source;
 use crate::cpu::matmul::format::{SEGMENT_BLOCKS, SEGMENT_COLUMNS, Scheme};
 use crate::cpu::matmul::input::Int8Cell;
@@ -25,26 +25,30 @@ struct Tile<'a, D, S, const U: usize> {
 }
 
 /// Adds to `sums` the products of segment `at` of `cells`, with `blocks` blocks in `source`: `cells` are the rows of
-/// up to `U` units.
+/// up to `U` units, `SCHEME` the number of the format's scheme.
 #[inline(always)]
-pub fn multiply<D: Dots<V>, S: Source, const V: usize, const U: usize>(
+pub fn multiply<D: Dots<V>, S: Source, const SCHEME: u8, const V: usize, const U: usize>(
     dots: D,
-    scheme: Scheme,
     (source, at, blocks): (S, usize, usize),
     cells: &[Int8Cell],
     sums: &mut [Lanes],
 ) {
     let last = cells.len() - 1;
     let row = |unit: usize, second: usize| (unit * D::ROWS + second * (D::ROWS - 1)).min(last);
-    let cells = std::array::from_fn(|unit| [0, 1].map(|second| &cells[row(unit, second)]));
-    let tile = Tile { dots, source, cells, at, blocks };
-    let mut floats: [[float32x4_t; V]; U] =
-        std::array::from_fn(|unit| dots.join([0, 1].map(|second| rows(&sums[row(unit, second)]))));
-    match scheme {
-        Scheme::Centred32 => tile.blocks::<V>(false, &mut floats),
-        Scheme::Minimum32 => tile.blocks::<V>(true, &mut floats),
-        Scheme::Minimum256 => tile.segment_minima(&mut floats),
-        Scheme::CentredHalves256 => tile.segment_halves(&mut floats),
+    let mut tile = Tile { dots, source, cells: [[&cells[0]; 2]; U], at, blocks };
+    let mut floats = [[vdupq_n_f32(0.0); V]; U];
+    for unit in 0..U {
+        tile.cells[unit] = [&cells[row(unit, 0)], &cells[row(unit, 1)]];
+        floats[unit] = dots.join([rows(&sums[row(unit, 0)]), rows(&sums[row(unit, 1)])]);
+    }
+    if SCHEME == Scheme::Centred32 as u8 {
+        tile.blocks::<V, false>(&mut floats);
+    } else if SCHEME == Scheme::Minimum32 as u8 {
+        tile.blocks::<V, true>(&mut floats);
+    } else if SCHEME == Scheme::Minimum256 as u8 {
+        tile.segment_minima(&mut floats);
+    } else {
+        tile.segment_halves(&mut floats);
     }
     for (unit, floats) in floats.into_iter().enumerate() {
         let outputs = dots.split(floats);
@@ -64,6 +68,16 @@ fn accumulate<const V: usize>(floats: &mut [float32x4_t; V], integers: [Sums; V]
 }
 
 impl<D: Copy, S: Source, const U: usize> Tile<'_, D, S, U> {
+    /// The 16 columns from `column` on of a unit.
+    #[inline(always)]
+    fn activations<const V: usize>(&self, unit: usize, column: usize) -> D::Activations
+    where
+        D: Dots<V>,
+    {
+        let [first, second] = self.cells[unit];
+        self.dots.activations([signed_at(&first.quants, column), signed_at(&second.quants, column)])
+    }
+
     /// Adds the products of 16 columns to `sums`: half `HALF` (0 or 1) of block `block`.
     #[inline(always)]
     fn half<const V: usize, const HALF: usize>(&self, block: usize, sums: &mut [[Sums; V]; U])
@@ -71,9 +85,10 @@ impl<D: Copy, S: Source, const U: usize> Tile<'_, D, S, U> {
         D: Dots<V>,
     {
         let column = self.at * SEGMENT_COLUMNS + block * 32 + HALF * 16;
-        let activations: [D::Activations; U] = std::array::from_fn(|unit| {
-            self.dots.activations(self.cells[unit].map(|cell| signed_at(&cell.quants, column)))
-        });
+        let mut activations = [self.activations(0, column); U];
+        for (unit, activations) in activations.iter_mut().enumerate().skip(1) {
+            *activations = self.activations(unit, column);
+        }
         let codes = self.source.codes(block, 2 * HALF);
         for unit in 0..U {
             self.dots.add::<0>(&mut sums[unit], codes, activations[unit]);
@@ -84,18 +99,25 @@ impl<D: Copy, S: Source, const U: usize> Tile<'_, D, S, U> {
         }
     }
 
-    /// The sums to begin with: what takes off the zero of the codes, from a row's `negated`.
+    /// The sums to begin with: what takes off the zero of the codes, from a row's `negated`; of half a block if
+    /// `HALVES`.
     #[inline(always)]
-    fn start<const V: usize>(&self, negated: impl Fn(&Int8Cell) -> i32) -> [[Sums; V]; U]
+    fn start<const V: usize, const HALVES: bool>(&self, group: usize) -> [[Sums; V]; U]
     where
         D: Dots<V>,
     {
-        match self.source.zero_shift() {
-            None => [[vdupq_n_s32(0); V]; U],
-            Some(shift) => {
-                self.cells.map(|cells| [self.dots.splat_integer(cells.map(|cell| negated(cell) >> shift)); V])
+        let mut sums = [[vdupq_n_s32(0); V]; U];
+        if let Some(shift) = S::ZERO_SHIFT {
+            for (sums, [a, b]) in sums.iter_mut().zip(self.cells) {
+                let negated = if HALVES {
+                    [a.negated_halves[group] >> shift, b.negated_halves[group] >> shift]
+                } else {
+                    [a.negated[group] >> shift, b.negated[group] >> shift]
+                };
+                *sums = [self.dots.splat_integer(negated); V];
             }
         }
+        sums
     }
 
     /// The integer sums of a block.
@@ -104,15 +126,15 @@ impl<D: Copy, S: Source, const U: usize> Tile<'_, D, S, U> {
     where
         D: Dots<V>,
     {
-        let mut sums = self.start(|cell| cell.negated[self.at * SEGMENT_BLOCKS + block]);
+        let mut sums = self.start::<V, false>(self.at * SEGMENT_BLOCKS + block);
         self.half::<V, 0>(block, &mut sums);
         self.half::<V, 1>(block, &mut sums);
         sums
     }
 
-    /// A scale each block; with minima to add if `minima`.
+    /// A scale each block; with minima to add if `MINIMA`.
     #[inline(always)]
-    fn blocks<const V: usize>(&self, minima: bool, floats: &mut [[float32x4_t; V]; U])
+    fn blocks<const V: usize, const MINIMA: bool>(&self, floats: &mut [[float32x4_t; V]; U])
     where
         D: Dots<V>,
     {
@@ -121,13 +143,18 @@ impl<D: Copy, S: Source, const U: usize> Tile<'_, D, S, U> {
             let sums = self.block::<V>(block);
             let scale = self.dots.spread(self.source.scale(block));
             for unit in 0..U {
-                let factor = self.dots.splat(self.cells[unit].map(|cell| cell.scales[in_cell]));
-                accumulate(&mut floats[unit], sums[unit], scale.map(|scale| vmulq_f32(scale, factor)));
+                let [a, b] = self.cells[unit];
+                let factor = self.dots.splat([a.scales[in_cell], b.scales[in_cell]]);
+                let mut factors = scale;
+                for i in 0..V {
+                    factors[i] = vmulq_f32(scale[i], factor);
+                }
+                accumulate(&mut floats[unit], sums[unit], factors);
             }
-            if minima {
+            if MINIMA {
                 let minimum = self.dots.spread(self.source.minimum(block));
-                for (floats, cells) in floats.iter_mut().zip(self.cells) {
-                    let weighted = self.dots.splat(cells.map(|cell| cell.weighted[in_cell]));
+                for (floats, [a, b]) in floats.iter_mut().zip(self.cells) {
+                    let weighted = self.dots.splat([a.weighted[in_cell], b.weighted[in_cell]]);
                     for i in 0..V {
                         floats[i] = vfmaq_f32(floats[i], minimum[i], weighted);
                     }
@@ -151,9 +178,10 @@ impl<D: Copy, S: Source, const U: usize> Tile<'_, D, S, U> {
             }
         }
         let minimum = self.dots.spread(self.source.minimum(0));
-        for (part, cells) in parts.iter_mut().zip(self.cells) {
-            // The second row of a unit of one goes unused, and unmade.
-            let minima = self.dots.join(cells.map(|cell| self.minima(cell)));
+        for (part, [a, b]) in parts.iter_mut().zip(self.cells) {
+            // The second row of a unit of one goes unused.
+            let first = self.minima(a);
+            let minima = self.dots.join([first, if D::ROWS == 2 { self.minima(b) } else { first }]);
             for i in 0..V {
                 part[i] = vfmaq_f32(part[i], minima[i], minimum[i]);
             }
@@ -180,7 +208,7 @@ impl<D: Copy, S: Source, const U: usize> Tile<'_, D, S, U> {
                 high[i] = vmlal_high_s16(high[i], factors[i], sums);
             }
         }
-        std::array::from_fn(|i| vcvtq_f32_s32(vpaddq_s32(low[i], high[i])))
+        four!(i => vcvtq_f32_s32(vpaddq_s32(low[i], high[i])))
     }
 
     /// A scale each half block, an activation scale for the segment.
@@ -192,13 +220,13 @@ impl<D: Copy, S: Source, const U: usize> Tile<'_, D, S, U> {
         let mut parts = [[vdupq_n_f32(0.0); V]; U];
         for block in 0..SEGMENT_BLOCKS {
             let first = (self.at * SEGMENT_BLOCKS + block) * 2;
-            let mut sums = self.start(|cell| cell.negated_halves[first]);
+            let mut sums = self.start::<V, true>(first);
             self.half::<V, 0>(block, &mut sums);
             let scale = self.dots.spread(self.source.scale(2 * block));
             for unit in 0..U {
                 accumulate(&mut parts[unit], sums[unit], scale);
             }
-            let mut sums = self.start(|cell| cell.negated_halves[first + 1]);
+            let mut sums = self.start::<V, true>(first + 1);
             self.half::<V, 1>(block, &mut sums);
             let scale = self.dots.spread(self.source.scale(2 * block + 1));
             for unit in 0..U {
@@ -215,7 +243,8 @@ impl<D: Copy, S: Source, const U: usize> Tile<'_, D, S, U> {
         D: Dots<V>,
     {
         for unit in 0..U {
-            let scale = self.dots.splat(self.cells[unit].map(|cell| cell.scales[self.at]));
+            let [a, b] = self.cells[unit];
+            let scale = self.dots.splat([a.scales[self.at], b.scales[self.at]]);
             for i in 0..V {
                 floats[unit][i] = vfmaq_f32(floats[unit][i], parts[unit][i], scale);
             }

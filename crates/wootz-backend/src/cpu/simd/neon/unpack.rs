@@ -9,27 +9,48 @@ use crate::cpu::matmul::unpack::UnpackedPanel;
 /// See [`Kernels::unpack`](crate::cpu::matmul::kernels::Kernels::unpack).
 pub fn unpack(format: Format, segment: Segment<'_>, at: usize, out: &mut UnpackedPanel) {
     for_format!(format, FORMAT => {
-        let packed = Packed::new(FORMAT, segment);
-        codes(packed, FORMAT, &mut out.quads[at * SEGMENT_BLOCKS..][..segment.blocks]);
-        scales(packed, FORMAT, segment, at, out);
+        let packed = Packed::<FORMAT>::new(segment);
+        codes(packed, &mut out.quads[at * SEGMENT_BLOCKS..][..segment.blocks]);
+        scales(packed, segment, at, out);
     });
 }
 
-#[inline(always)]
-fn codes(packed: Packed<'_>, format: Format, out: &mut [[[u8; 64]; BLOCK_QUADS]]) {
-    let lift = vdupq_n_u8(format.lift());
+fn codes<const FORMAT: u8>(packed: Packed<'_, FORMAT>, out: &mut [[[u8; 64]; BLOCK_QUADS]]) {
     for (block, quads) in out.iter_mut().enumerate() {
-        for (quad, out) in quads.iter_mut().enumerate() {
-            for (codes, out) in packed.quad(block, quad).into_iter().zip(out.chunks_exact_mut(16)) {
-                store_bytes(out, vaddq_u8(codes, lift));
-            }
-        }
+        lifted(packed, block, 0, quads);
+        lifted(packed, block, 1, quads);
+        lifted(packed, block, 2, quads);
+        lifted(packed, block, 3, quads);
+        lifted(packed, block, 4, quads);
+        lifted(packed, block, 5, quads);
+        lifted(packed, block, 6, quads);
+        lifted(packed, block, 7, quads);
     }
 }
 
+/// One quad. Its number is a constant once inlined, and so are the shifts that depend on it.
 #[inline(always)]
-fn scales(packed: Packed<'_>, format: Format, segment: Segment<'_>, at: usize, out: &mut UnpackedPanel) {
-    let first = at * SEGMENT_BLOCKS;
+fn lifted<const FORMAT: u8>(
+    packed: Packed<'_, FORMAT>,
+    block: usize,
+    quad: usize,
+    out: &mut [[u8; 64]; BLOCK_QUADS],
+) {
+    let lift = vdupq_n_u8(Packed::<FORMAT>::FORMAT.lift());
+    let codes = packed.quad(block, quad);
+    let (out, _) = out[quad].as_chunks_mut::<16>();
+    for i in 0..4 {
+        store_bytes(&mut out[i], vaddq_u8(codes[i], lift));
+    }
+}
+
+fn scales<const FORMAT: u8>(
+    packed: Packed<'_, FORMAT>,
+    segment: Segment<'_>,
+    at: usize,
+    out: &mut UnpackedPanel,
+) {
+    let (first, format) = (at * SEGMENT_BLOCKS, Packed::<FORMAT>::FORMAT);
     match format.scales() {
         Scales::Half | Scales::HalfAndMinimum => {
             for block in 0..segment.blocks {
