@@ -1,7 +1,6 @@
 //! [`Lanes`] of NEON, which every 64-bit Arm machine has: four registers of four f32.
 
 use std::arch::aarch64::*;
-use std::arch::asm;
 
 use half::f16;
 
@@ -47,40 +46,21 @@ macro_rules! operation {
     )*};
 }
 
-/// Eight f16 (as their bits) widened: the intrinsic's argument type is not in stable Rust.
+/// Eight f16 (as their bits) widened.
 #[inline(always)]
 fn widen(bits: uint16x8_t) -> [float32x4_t; 2] {
-    let (low, high): (float32x4_t, float32x4_t);
-    // SAFETY: two conversions of the base instruction set between registers; no memory, no flags.
+    // SAFETY: conversions of the base instruction set between registers.
     unsafe {
-        asm!(
-            "fcvtl {low:v}.4s, {bits:v}.4h",
-            "fcvtl2 {high:v}.4s, {bits:v}.8h",
-            bits = in(vreg) bits,
-            low = out(vreg) low,
-            high = lateout(vreg) high,
-            options(pure, nomem, nostack, preserves_flags),
-        );
+        let halves = vreinterpretq_f16_u16(bits);
+        [vcvt_f32_f16(vget_low_f16(halves)), vcvt_high_f32_f16(halves)]
     }
-    [low, high]
 }
 
 /// Eight f32 rounded to nearest even f16, as their bits.
 #[inline(always)]
 fn narrow(low: float32x4_t, high: float32x4_t) -> uint16x8_t {
-    let bits: uint16x8_t;
-    // SAFETY: two conversions of the base instruction set between registers; no memory, no flags.
-    unsafe {
-        asm!(
-            "fcvtn {bits:v}.4h, {low:v}.4s",
-            "fcvtn2 {bits:v}.8h, {high:v}.4s",
-            bits = out(vreg) bits,
-            low = in(vreg) low,
-            high = in(vreg) high,
-            options(pure, nomem, nostack, preserves_flags),
-        );
-    }
-    bits
+    // SAFETY: conversions of the base instruction set between registers.
+    unsafe { vreinterpretq_u16_f16(vcvt_high_f16_f32(vcvt_f16_f32(low), high)) }
 }
 
 impl Lanes for Neon {
