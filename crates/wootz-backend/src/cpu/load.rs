@@ -63,7 +63,6 @@ pub(super) fn load(
         samples: settings.samples.clamp(1, settings.rows.max(1)),
         pages: settings.pages,
     };
-    let matrices = pack(&program, &binding, settings, progress)?;
     let ropes: Vec<RopeTable> = phases
         .ropes
         .iter()
@@ -71,12 +70,18 @@ pub(super) fn load(
             RopeTable::new(rope, &factors.map_or_else(Vec::new, |factors| binding.tensor(factors).to_f32()))
         })
         .collect();
+    let norms =
+        phases.norms.iter().map(|&(weight, norm)| norm_weight(binding.tensor(weight), norm)).collect();
+    let biases = biases(&program, &binding);
+    release_files(&program, &binding);
+    let matrices = pack(&program, &binding, settings, progress)?;
+    release_files(&program, &binding);
     let memory = set_aside(&program, &phases, &ropes, &matrices, (settings, &limits))?;
     let shape = attention_shape(&phases);
     let executor = Executor {
         isa: settings.isa,
-        norms: phases.norms.iter().map(|&(weight, norm)| norm_weight(binding.tensor(weight), norm)).collect(),
-        biases: biases(&program, &binding),
+        norms,
+        biases,
         phases,
         matrices,
         ropes,
@@ -90,6 +95,16 @@ pub(super) fn load(
     };
     let tile_rows = shape.map_or(1, |shape| shape.tile_rows());
     Ok(Loaded { executor, limits, logits: program.logits, tile_rows })
+}
+
+/// Lets the pages of the files leave memory. The system may map 2 MiB of a file for one read, so that each tensor
+/// brings back some of its neighbours: vectors are read and released before the matrices are packed, and what packing
+/// itself brought back goes after it.
+fn release_files(program: &Program, binding: &Binding) {
+    for weight in 0..program.weights.len() {
+        let tensor = binding.tensor(Weight(weight));
+        tensor.file.release(0..tensor.file.bytes().len());
+    }
 }
 
 fn norm_weight(tensor: &Tensor, norm: wootz_spec::Norm) -> NormWeight {
