@@ -10,6 +10,7 @@ use memmap2::MmapMut;
 use super::shared::SharedOut;
 
 /// Smaller memory than this is not worth whole huge pages, which the system fills with zeros on first touch.
+#[cfg(target_os = "linux")]
 const HUGE_FROM: usize = 16 << 20;
 
 /// An array in zeroed, page-aligned memory that the operating system hands out on first touch.
