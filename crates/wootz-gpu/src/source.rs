@@ -1,0 +1,85 @@
+//! The embedded kernel sources, and the one text that a compiler gets of each.
+//!
+//! Metal compiles from a string and has no folder to include from, so headers are put in their place here, each
+//! once. `#line` directives keep every message at its file and line.
+
+use std::collections::BTreeSet;
+
+/// A `.metal` file of `kernels/`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct KernelSource {
+    /// Its name: `norm.metal`.
+    pub file: &'static str,
+    /// Its text.
+    pub text: &'static str,
+    /// The argument structs that it uses, as Metal text: what `#include "arguments.h"` gives it.
+    pub arguments: &'static [&'static str],
+}
+
+/// The headers that kernels may include, by the path that they do it with.
+macro_rules! headers {
+    ($($path:literal),* $(,)?) => {
+        const HEADERS: &[(&str, &str)] =
+            &[$(($path, include_str!(concat!("../../../kernels/", $path)))),*];
+    };
+}
+
+headers![];
+
+impl KernelSource {
+    /// The whole text: the file with its headers in place.
+    ///
+    /// # Errors
+    /// The name of a header that does not exist.
+    pub fn flattened(&self) -> Result<String, String> {
+        let mut out = String::with_capacity(4 * self.text.len());
+        let mut seen = BTreeSet::new();
+        self.append(self.file, self.text, &mut seen, &mut out)?;
+        Ok(out)
+    }
+
+    fn append(
+        &self,
+        file: &'static str,
+        text: &'static str,
+        seen: &mut BTreeSet<&'static str>,
+        out: &mut String,
+    ) -> Result<(), String> {
+        line_marker(1, file, out);
+        for (number, line) in text.lines().enumerate() {
+            match included(line) {
+                None => {
+                    out.push_str(line);
+                    out.push('\n');
+                }
+                Some("arguments.h") => {
+                    line_marker(1, "arguments.h", out);
+                    self.arguments.iter().for_each(|text| out.push_str(text));
+                    line_marker(number + 2, file, out);
+                }
+                Some(path) => {
+                    let (path, header) = HEADERS
+                        .iter()
+                        .find(|(known, _)| *known == path)
+                        .ok_or_else(|| format!("{file}:{}: no header {path}", number + 1))?;
+                    if seen.insert(path) {
+                        self.append(path, header, seen, out)?;
+                        line_marker(number + 2, file, out);
+                    } else {
+                        out.push('\n');
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn line_marker(line: usize, file: &str, out: &mut String) {
+    out.push_str(&format!("#line {line} \"{file}\"\n"));
+}
+
+/// The path of `#include "path"`; headers of Metal itself, in angle brackets, are the compiler's.
+fn included(line: &str) -> Option<&str> {
+    line.trim_start().strip_prefix("#include")?.trim().strip_prefix('"')?.strip_suffix('"')
+}
