@@ -3,6 +3,14 @@
 //! Metal's compiler exists only on a Mac. This crate lowers a `.metal` text to C++ for OpenCL, which clang compiles
 //! for the processor at hand, so that every kernel can be run and checked anywhere.
 
+pub mod clang;
 mod error;
+pub mod library;
+pub mod lower;
+mod prelude;
+mod source;
 
 pub use error::{Location, MslError};
+pub use library::{CompiledLibrary, Mode, Options, compile};
+pub use lower::{EntryPoint, Interface, Lowered, lower};
+pub use source::{Header, Source};
