@@ -12,6 +12,7 @@
 pub mod arguments;
 pub mod case;
 pub mod device;
+pub mod hazards;
 pub mod kernels;
 pub mod source;
 
