@@ -1,0 +1,271 @@
+//! A loaded library, and how a dispatch of one of its kernels is run.
+
+use std::collections::HashMap;
+use std::ffi::c_void;
+use std::sync::{PoisonError, RwLock};
+
+use super::abi::{Entry, SLOTS, Table};
+use super::counts::Counts;
+use super::dispatch::{Binding, Dispatch};
+use super::fault::{Fault, FaultKind};
+use super::hooks::TABLE;
+use super::limits;
+use super::pool::{self, Found, Run};
+use super::schedule::{Schedule, Shuffled};
+use super::worker::Plan;
+use crate::{CompiledLibrary, EntryPoint, Interface};
+
+/// How to run a dispatch. Whether it is checked is the library's choice, made when it was compiled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mode {
+    /// The order of threads and threadgroups.
+    pub schedule: Schedule,
+    /// Operating-system threads to use at most. With checks it is always one, so that a run can be repeated.
+    pub workers: usize,
+}
+
+impl Default for Mode {
+    fn default() -> Self {
+        let workers = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { schedule: Schedule::InOrder, workers }
+    }
+}
+
+impl Mode {
+    /// A schedule drawn from a seed.
+    pub fn random(seed: u64) -> Self {
+        Self { schedule: Schedule::Random(seed), ..Self::default() }
+    }
+}
+
+/// Why a library can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The system does not load it.
+    #[error("cannot load the kernel library {path}: {source}")]
+    Load {
+        /// The file.
+        path: String,
+        /// Why not.
+        source: libloading::Error,
+    },
+    /// It lacks something that the compiler was told to put there.
+    #[error("the kernel library {path} lacks `{symbol}`: {source}")]
+    Symbol {
+        /// The file.
+        path: String,
+        /// What is missing.
+        symbol: String,
+        /// What the system says.
+        source: libloading::Error,
+    },
+}
+
+/// A kernel library that is loaded into this process.
+///
+/// Its kernels run natively. In a library with checks each access of memory is looked at before it happens; without
+/// checks a kernel's mistakes do to this process what they like.
+pub struct Library {
+    interface: Interface,
+    checked: bool,
+    entries: HashMap<String, Entry>,
+    constants: Vec<FunctionConstant>,
+    /// Values of function constants lie in the library: dispatches with different ones take turns.
+    turn: RwLock<()>,
+    /// Kept loaded for as long as its functions can be called.
+    _loaded: libloading::Library,
+}
+
+struct FunctionConstant {
+    name: String,
+    index: u32,
+    storage: *mut [u8; 16],
+}
+
+// SAFETY: the storage lies in the loaded library, and is only written while `turn` is held alone.
+unsafe impl Send for FunctionConstant {}
+// SAFETY: as above.
+unsafe impl Sync for FunctionConstant {}
+
+impl Library {
+    /// Loads a library that was compiled for the emulator.
+    ///
+    /// # Errors
+    ///
+    /// If the system can't load it, or it isn't what the compiler should have made.
+    pub fn open(compiled: &CompiledLibrary) -> Result<Self, OpenError> {
+        let path = compiled.path.display().to_string();
+        let missing = |symbol: &str, source| OpenError::Symbol {
+            path: compiled.path.display().to_string(),
+            symbol: symbol.to_owned(),
+            source,
+        };
+        // SAFETY: the file was made by this crate's compiler, and runs no code when it is loaded except for the
+        // (empty) initialiser of the sanitizer.
+        let loaded = unsafe { libloading::Library::new(&compiled.path) }
+            .map_err(|source| OpenError::Load { path, source })?;
+        let mut entries = HashMap::new();
+        let mut constants = Vec::new();
+        // SAFETY: the symbols have these types in `glue.cpp` and in what the lowering writes. The entries are only
+        // called while `_loaded` lives, and the table is static.
+        unsafe {
+            let bind = loaded
+                .get::<unsafe extern "C" fn(*const Table)>(b"msl_bind")
+                .map_err(|source| missing("msl_bind", source))?;
+            bind(&raw const BOUND);
+            for kernel in &compiled.interface.entry_points {
+                let entry = loaded
+                    .get::<Entry>(kernel.symbol.as_bytes())
+                    .map_err(|source| missing(&kernel.symbol, source))?;
+                entries.insert(kernel.name.clone(), *entry);
+            }
+            for constant in &compiled.interface.function_constants {
+                let symbol = format!("msl_fc_{}", constant.index);
+                let storage = loaded
+                    .get::<*mut [u8; 16]>(symbol.as_bytes())
+                    .map_err(|source| missing(&symbol, source))?;
+                constants.push(FunctionConstant {
+                    name: constant.name.clone(),
+                    index: constant.index,
+                    storage: *storage,
+                });
+            }
+        }
+        let interface = compiled.interface.clone();
+        let checked = compiled.mode == crate::Mode::Checked;
+        Ok(Self { interface, checked, entries, constants, turn: RwLock::new(()), _loaded: loaded })
+    }
+
+    /// What is in it.
+    pub fn interface(&self) -> &Interface {
+        &self.interface
+    }
+
+    /// Whether it was compiled with checks.
+    pub fn is_checked(&self) -> bool {
+        self.checked
+    }
+
+    /// Runs a dispatch to its end.
+    ///
+    /// # Errors
+    ///
+    /// If the dispatch does not fit the kernel, or the kernel makes a mistake that is found. What the buffers hold is
+    /// undefined then; the library and the process are fine.
+    pub fn run(&self, dispatch: &Dispatch<'_>, mode: &Mode) -> Result<Counts, Fault> {
+        let refuse = |message| Fault::before_launch(FaultKind::Dispatch, &dispatch.kernel, message);
+        let kernel = self.kernel(&dispatch.kernel).map_err(refuse)?;
+        let mut plan = self.plan(kernel, dispatch, mode)?;
+        let inline = InlineConstants::place(dispatch, &mut plan);
+        let _turn = self.set_constants(dispatch, &mut plan).map_err(refuse)?;
+        let order = Shuffled::new(mode.schedule, plan.threadgroup_count().max(1));
+        let result = pool::run(Run::new(plan, order), mode.workers.max(1));
+        drop(inline);
+        result.map_err(|found| self.fault(found, dispatch, mode))
+    }
+
+    fn fault(&self, found: Found, dispatch: &Dispatch<'_>, mode: &Mode) -> Fault {
+        let mistake = found.mistake;
+        let [columns, rows, _] = dispatch.threadgroups.map(u64::from);
+        let position = |number: u64| {
+            [(number % columns) as u32, (number / columns % rows) as u32, (number / columns / rows) as u32]
+        };
+        Fault {
+            kind: mistake.kind,
+            message: mistake.message,
+            kernel: dispatch.kernel.clone(),
+            location: None,
+            other_location: None,
+            threadgroup: found.threadgroup.map(position),
+            thread: mistake.thread,
+            seed: mode.schedule.seed(),
+        }
+    }
+
+    fn kernel(&self, name: &str) -> Result<&EntryPoint, String> {
+        self.interface.entry_point(name).ok_or_else(|| {
+            let all = &self.interface.entry_points;
+            let names: Vec<&str> = all.iter().map(|kernel| kernel.name.as_str()).collect();
+            format!("the library has no kernel `{name}`; it has {}", names.join(", "))
+        })
+    }
+
+    fn plan(&self, kernel: &EntryPoint, dispatch: &Dispatch<'_>, mode: &Mode) -> Result<Plan, Fault> {
+        limits::check(kernel, dispatch)?;
+        let mut buffers = [std::ptr::null_mut(); SLOTS];
+        for (index, binding) in &dispatch.arguments {
+            if let Binding::Buffer(buffer) = binding {
+                buffers[*index as usize] = buffer.start.cast::<c_void>();
+            }
+        }
+        let mut threadgroup_bytes = [0; SLOTS];
+        for &(index, bytes) in &dispatch.threadgroup_memory {
+            threadgroup_bytes[index as usize] = bytes;
+        }
+        Ok(Plan {
+            entry: self.entries[&kernel.name],
+            buffers,
+            threadgroup_bytes,
+            threadgroups: dispatch.threadgroups,
+            threads: dispatch.threads,
+            seed: mode.schedule.seed(),
+            constants_defined: Vec::new(),
+            checked: self.checked,
+        })
+    }
+
+    /// Sets the function constants, and keeps dispatches with other ones out.
+    fn set_constants(&self, dispatch: &Dispatch<'_>, plan: &mut Plan) -> Result<Turn<'_>, String> {
+        if self.constants.is_empty() && dispatch.constants.is_empty() {
+            return Ok(Turn::Shared { _turn: self.turn.read().unwrap_or_else(PoisonError::into_inner) });
+        }
+        let turn = self.turn.write().unwrap_or_else(PoisonError::into_inner);
+        for constant in &self.constants {
+            // SAFETY: the storage is 16 bytes of the loaded library, and `turn` keeps everybody else away.
+            unsafe { constant.storage.write([0; 16]) };
+        }
+        for (name, value) in &dispatch.constants {
+            let Some(constant) = self.constants.iter().find(|constant| constant.name == *name) else {
+                return Err(format!("the library has no function constant `{name}`"));
+            };
+            let mut bytes = [0; 16];
+            bytes[..4].copy_from_slice(&value.bytes());
+            // SAFETY: as above.
+            unsafe { constant.storage.write(bytes) };
+            plan.constants_defined.push(constant.index);
+        }
+        Ok(Turn::Alone { _turn: turn })
+    }
+}
+
+/// The right to run a dispatch with the function constants as they are.
+enum Turn<'a> {
+    Shared { _turn: std::sync::RwLockReadGuard<'a, ()> },
+    Alone { _turn: std::sync::RwLockWriteGuard<'a, ()> },
+}
+
+/// The functions that libraries are bound to.
+static BOUND: Table = TABLE;
+
+/// Copies of inline constants, aligned as a GPU has them.
+struct InlineConstants {
+    _copies: Vec<Vec<u128>>,
+}
+
+impl InlineConstants {
+    fn place(dispatch: &Dispatch<'_>, plan: &mut Plan) -> Self {
+        let mut copies = Vec::new();
+        for (index, binding) in &dispatch.arguments {
+            let Binding::Bytes(bytes) = binding else { continue };
+            let mut copy: Vec<u128> = Vec::with_capacity(bytes.len().div_ceil(16));
+            copy.extend(bytes.chunks(16).map(|chunk| {
+                let mut word = [0; 16];
+                word[..chunk.len()].copy_from_slice(chunk);
+                u128::from_ne_bytes(word)
+            }));
+            plan.buffers[*index as usize] = copy.as_mut_ptr().cast();
+            copies.push(copy);
+        }
+        Self { _copies: copies }
+    }
+}
