@@ -93,7 +93,7 @@ pub enum Argument {
     /// place and the argument struct says so.
     Buffer(Slice, Access),
     /// A small struct, by value.
-    Inline(ArrayVec<u8, INLINE_BYTES>),
+    Inline(Box<[u8]>),
 }
 
 impl Argument {
@@ -114,8 +114,8 @@ impl Argument {
 
     /// An argument struct (see [`crate::kernel_args`]).
     pub fn inline<T: bytemuck::NoUninit>(value: &T) -> Argument {
-        let bytes = bytemuck::bytes_of(value);
-        Argument::Inline(ArrayVec::try_from(bytes).expect("argument structs are small"))
+        const { assert!(size_of::<T>() <= INLINE_BYTES) };
+        Argument::Inline(bytemuck::bytes_of(value).into())
     }
 }
 

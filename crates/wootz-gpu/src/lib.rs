@@ -11,9 +11,13 @@
 
 pub mod arguments;
 pub mod case;
+pub mod chips;
 pub mod device;
 pub mod hazards;
 pub mod kernels;
+#[cfg(target_os = "macos")]
+pub mod metal;
+pub mod product;
 pub mod source;
 
 pub use device::{Device, DeviceError};
