@@ -172,6 +172,7 @@ impl Dispatch {
 
 /// An element of what is submitted.
 #[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::large_enum_variant)] // nearly all are dispatches; a box for each would cost more than the room
 pub enum Command {
     /// Run a kernel. Dispatches between two barriers may run at the same time.
     Dispatch(Dispatch),
