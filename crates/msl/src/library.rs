@@ -129,7 +129,7 @@ fn kernel_flags(mode: Mode) -> Vec<String> {
     let mode = match mode {
         Mode::Fast => "-O2 -march=native",
         Mode::Checked => {
-            "-O1 -march=native -g -fno-omit-frame-pointer -Xclang -fsanitize=thread \
+            "-O1 -march=native -g -fdebug-compilation-dir=/msl -fno-omit-frame-pointer -Xclang -fsanitize=thread \
              -fsanitize=bounds,integer-divide-by-zero -fsanitize-minimal-runtime"
         }
     };

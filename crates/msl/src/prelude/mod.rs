@@ -17,7 +17,27 @@ macro_rules! files {
 }
 
 /// All headers; `prelude.h` includes the others.
-pub(crate) const FILES: [File; 1] = files!["prelude.h"];
+pub(crate) const FILES: [File; 19] = files![
+    "prelude.h",
+    "spaces.h",
+    "abi.h",
+    "traits.h",
+    "swizzle.h",
+    "vector.h",
+    "packed.h",
+    "matrix.h",
+    "limits.h",
+    "map.h",
+    "math.h",
+    "common.h",
+    "integer.h",
+    "geometry.h",
+    "simdgroup.h",
+    "quadgroup.h",
+    "simdgroup_matrix.h",
+    "atomic.h",
+    "entry.h",
+];
 
 /// Writes the headers to `msl` below `folder`.
 pub(crate) fn write_to(folder: &Path) -> Result<(), MslError> {
