@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod book;
 mod check;
 mod failure;
 mod links;
@@ -43,6 +44,8 @@ enum Chore {
     CheckMacos,
     /// Run the backend's tests as 64-bit Arm code, under QEMU where the machine is not Arm
     TestArm(platforms::ArmOptions),
+    /// Build pages that teach the kernels, from their own comments, in target/book
+    Book,
     /// Measure side by side with llama.cpp on this machine
     Bench(bench::Options),
 }
@@ -57,6 +60,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Chore::Deny => check::deny(&repository),
         Chore::CheckMacos => platforms::check_macos(&repository),
         Chore::TestArm(options) => platforms::test_arm(&repository, &options),
+        Chore::Book => book::run(&repository),
         Chore::Bench(options) => bench::run(&repository, &options),
     }
 }
