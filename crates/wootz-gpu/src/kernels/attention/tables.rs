@@ -1,0 +1,150 @@
+//! What kernels have to know of a step, as arrays of u32.
+
+use wootz_backend::step::{PAGE_TOKENS, Step};
+
+use crate::device::Slice;
+
+/// Rows of a prefill tile at most.
+pub const TILE_ROWS: usize = 32;
+
+/// How rows are divided between the two attention kernels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Route {
+    /// A sequence with one row is decoded, one with more goes through prefill tiles.
+    Fast,
+    /// Every row is decoded: slow for long prompts, and a row's result does not depend on how a prompt was cut.
+    OneAnswer,
+}
+
+/// The arrays of one step, in the host's memory. They are refilled for every step without allocating.
+#[derive(Debug, Clone, Default)]
+pub struct StepTables {
+    /// `[rows]` position of each row in its sequence.
+    pub positions: Vec<u32>,
+    /// `[rows]` `page · 16 + slot` of each row's own token.
+    pub slots: Vec<u32>,
+    /// `[rows]` where in `pages` the page table of the row's sequence begins.
+    pub row_pages: Vec<u32>,
+    /// The page tables of all sequences, one after another.
+    pub pages: Vec<u32>,
+    /// Rows for the decode kernel.
+    pub decode_rows: Vec<u32>,
+    /// Runs of rows for the prefill kernel: first row, number of rows (at most [`TILE_ROWS`]), position of the
+    /// first row, where in `pages` the sequence's page table begins.
+    pub prefill_tiles: Vec<[u32; 4]>,
+    /// The greatest position of a decode row; 0 without one.
+    pub longest_decode: u32,
+}
+
+/// The same arrays in the device's memory.
+#[derive(Debug, Clone, Copy)]
+pub struct StepSlices {
+    /// [`StepTables::positions`].
+    pub positions: Slice,
+    /// [`StepTables::slots`].
+    pub slots: Slice,
+    /// [`StepTables::row_pages`].
+    pub row_pages: Slice,
+    /// [`StepTables::pages`].
+    pub pages: Slice,
+    /// [`StepTables::decode_rows`].
+    pub decode_rows: Slice,
+    /// [`StepTables::prefill_tiles`].
+    pub prefill_tiles: Slice,
+}
+
+impl StepTables {
+    /// Empty tables with room for steps of `rows` rows and page tables of together `pages` entries.
+    pub fn with_capacity(rows: usize, pages: usize) -> StepTables {
+        StepTables {
+            positions: Vec::with_capacity(rows),
+            slots: Vec::with_capacity(rows),
+            row_pages: Vec::with_capacity(rows),
+            pages: Vec::with_capacity(pages),
+            decode_rows: Vec::with_capacity(rows),
+            prefill_tiles: Vec::with_capacity(rows),
+            longest_decode: 0,
+        }
+    }
+
+    /// Describes `step`, which has been validated.
+    pub fn fill(&mut self, step: &Step, route: Route) {
+        self.clear();
+        self.positions.extend_from_slice(&step.positions);
+        self.pages.extend_from_slice(&step.page_table);
+        for sequence in &step.sequences {
+            let (rows, pages) = (sequence.rows.clone(), sequence.pages.start as u32);
+            for row in rows.clone() {
+                let position = step.positions[row] as usize;
+                let page = step.page_table[sequence.pages.start + position / PAGE_TOKENS];
+                self.slots.push(page * PAGE_TOKENS as u32 + (position % PAGE_TOKENS) as u32);
+                self.row_pages.push(pages);
+            }
+            match (route, rows.len()) {
+                (Route::Fast, 1) | (Route::OneAnswer, _) => {
+                    self.decode_rows.extend(rows.clone().map(|row| row as u32));
+                    self.longest_decode = self.longest_decode.max(step.positions[rows.end - 1]);
+                }
+                (Route::Fast, _) => self.prefill_tiles.extend(rows.clone().step_by(TILE_ROWS).map(|row| {
+                    let count = TILE_ROWS.min(rows.end - row);
+                    [row as u32, count as u32, step.positions[row], pages]
+                })),
+            }
+        }
+    }
+
+    fn clear(&mut self) {
+        let StepTables { positions, slots, row_pages, pages, decode_rows, prefill_tiles, longest_decode } =
+            self;
+        [positions, slots, row_pages, pages, decode_rows].into_iter().for_each(Vec::clear);
+        prefill_tiles.clear();
+        *longest_decode = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wootz_backend::step::SequenceSlice;
+
+    use super::*;
+
+    /// 40 rows of a prompt from position 8, and one row at position 17.
+    fn step() -> Step {
+        Step {
+            tokens: vec![0; 41],
+            positions: (8..48).chain([17]).collect(),
+            sequences: vec![
+                SequenceSlice { rows: 0..40, pages: 0..3 },
+                SequenceSlice { rows: 40..41, pages: 3..5 },
+            ],
+            page_table: vec![7, 5, 9, 2, 4],
+            sample_rows: vec![39, 40],
+        }
+    }
+
+    #[test]
+    fn each_row_knows_its_slot_and_its_page_table() {
+        let mut tables = StepTables::with_capacity(41, 5);
+        tables.fill(&step(), Route::Fast);
+        assert_eq!(tables.slots[..9], [120, 121, 122, 123, 124, 125, 126, 127, 80]);
+        assert_eq!((tables.slots[39], tables.slots[40]), (9 * 16 + 15, 4 * 16 + 1));
+        assert_eq!((tables.row_pages[39], tables.row_pages[40]), (0, 3));
+    }
+
+    #[test]
+    fn a_prompt_is_cut_into_tiles_and_a_single_row_is_decoded() {
+        let mut tables = StepTables::with_capacity(41, 5);
+        tables.fill(&step(), Route::OneAnswer);
+        tables.fill(&step(), Route::Fast);
+        assert_eq!(tables.prefill_tiles, [[0, 32, 8, 0], [32, 8, 40, 0]]);
+        assert_eq!((tables.decode_rows.as_slice(), tables.longest_decode), ([40].as_slice(), 17));
+    }
+
+    #[test]
+    fn one_answer_decodes_every_row() {
+        let mut tables = StepTables::default();
+        tables.fill(&step(), Route::OneAnswer);
+        assert_eq!(tables.decode_rows, (0..41).collect::<Vec<u32>>());
+        assert_eq!((tables.prefill_tiles.len(), tables.longest_decode), (0, 47));
+    }
+}
