@@ -7,7 +7,7 @@ use clap::Args;
 use crate::failure::Failure;
 use crate::platforms::{self, ArmOptions};
 use crate::repository::Repository;
-use crate::{links, process, size, test};
+use crate::{book, links, process, size, test};
 
 /// How strict to be.
 #[derive(Args)]
@@ -28,10 +28,11 @@ enum Outcome {
 
 type Step = fn(&Repository) -> Result<(), Failure>;
 
-const STEPS: [(&str, Step); 7] = [
+const STEPS: [(&str, Step); 8] = [
     ("format", format),
     ("lines", size::run),
     ("links", links::run),
+    ("book", book::run),
     ("deny", deny),
     ("clippy", clippy),
     ("macOS", platforms::check_macos),

@@ -29,7 +29,7 @@ const CHAPTERS: [(&str, &[&str]); 8] = [
     ("Attention", &["kv_write", "attention"]),
     ("Between the matrices", &["activation", "residual", "moe"]),
     ("From numbers to tokens", &["sample", "feed"]),
-    ("What the kernels share", &["copy", "common/"]),
+    ("What the kernels share", &["copy", "probe", "common/"]),
 ];
 
 /// Writes every page.

@@ -24,10 +24,10 @@ impl Entry {
     }
 
     /// The first sentence of its header.
-    fn summary(&self) -> &str {
+    fn summary(&self) -> String {
         let prose = self.segments.first().map_or("", |segment| segment.prose.trim());
-        let line = prose.lines().next().unwrap_or_default();
-        line.split_once(". ").map_or(line, |(first, _)| first)
+        let paragraph = prose.split("\n\n").next().unwrap_or_default().replace('\n', " ");
+        paragraph.split_once(". ").map_or(paragraph.as_str(), |(first, _)| first).to_owned()
     }
 }
 
@@ -36,8 +36,10 @@ const STYLE: &str = include_str!("style.css");
 /// A kernel's page: prose on the left, the code it speaks of on the right.
 pub fn kernel(entry: &Entry, all: &[Entry]) -> String {
     let mut body = format!("<header><h1>{}</h1><p>{}</p></header>\n", entry.name, entry.title);
-    for Segment { prose, code, line } in &entry.segments {
-        body.push_str("<section><div class=\"prose\">");
+    for (index, Segment { prose, code, line }) in entry.segments.iter().enumerate() {
+        // The header is long, and the code after it only includes: it has the page's whole width.
+        body.push_str(if index == 0 { "<section class=\"lead\">" } else { "<section>" });
+        body.push_str("<div class=\"prose\">");
         body.push_str(&markdown(prose));
         body.push_str("</div>");
         if !code.is_empty() {
@@ -70,7 +72,7 @@ pub fn index(introduction: &str, entries: &[Entry]) -> String {
             chapter = Some(entry.chapter);
         }
         let mut summary = String::new();
-        highlight::escape(entry.summary(), &mut summary);
+        highlight::escape(&entry.summary(), &mut summary);
         body.push_str(&format!("<li><a href=\"{}\">{}</a> {summary}</li>\n", entry.page(), entry.name));
     }
     body.push_str("</ul></main>\n");
