@@ -4,6 +4,7 @@
 //! for the processor at hand, so that every kernel can be run and checked anywhere.
 
 pub mod clang;
+pub mod emulator;
 mod error;
 pub mod library;
 pub mod lower;

@@ -1,40 +1,284 @@
-//! What watches a running kernel.
+//! What watches a running kernel: every access of memory is looked at before it happens.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::counts::Counts;
+use super::fault::FaultKind;
+use super::locate::Debugger;
+use super::memory::{ThreadgroupMemory, mapped_bytes};
 use super::mistake::Mistake;
+use super::order::{Clock, Mark, Space};
+use super::shadow::{Access, Conflict, Shadow};
+use super::staging::{Region, Staging};
 use super::worker::Worker;
 
-/// How memory is accessed.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Access {
-    Read,
-    Write,
-    Atomic { reads: bool, writes: bool },
+/// What watches the threads of one dispatch.
+pub struct Checker {
+    clock: Clock,
+    /// The buffers.
+    pub staging: Staging,
+    threadgroup: Shadow,
+    debugger: Arc<Debugger>,
+    /// Pairs of addresses that were looked up: whether they are one place of the source.
+    same: HashMap<(usize, usize), bool>,
 }
 
-/// What watches the threads of one worker.
-pub struct Checker {}
-
 impl Checker {
-    pub fn begin_threadgroup(&mut self, _number: u64) {}
-    pub fn threadgroup_barrier(&mut self, _flags: u32) {}
-    pub fn simdgroup_barrier(&mut self, _group: usize, _flags: u32) {}
-    pub fn fence(&mut self, _thread: usize, _flags: u32, _order: u32, _scope: u32) {}
+    pub fn new(staging: Staging, debugger: Arc<Debugger>) -> Result<Self, Box<Mistake>> {
+        let threadgroup = Shadow::new(Space::Threadgroup, mapped_bytes(), true)?;
+        Ok(Self { clock: Clock::new(), staging, threadgroup, debugger, same: HashMap::new() })
+    }
+
+    pub fn begin_threadgroup(&mut self, number: u64) {
+        self.clock.begin_threadgroup(number);
+    }
+
+    pub fn threadgroup_barrier(&mut self, flags: u32) {
+        self.clock.threadgroup_barrier(flags);
+    }
+
+    pub fn simdgroup_barrier(&mut self, group: usize, flags: u32) {
+        self.clock.simdgroup_barrier(group, flags);
+    }
+
+    pub fn fence(&mut self, thread: usize, flags: u32, order: u32, scope: u32) {
+        let of_device = flags & super::abi::memory_flags::DEVICE != 0 && scope == fence::DEVICE_SCOPE;
+        if of_device {
+            let acquires = matches!(order, fence::ACQUIRE | fence::ACQUIRE_RELEASE | fence::SEQUENTIAL);
+            let releases = matches!(order, fence::RELEASE | fence::ACQUIRE_RELEASE | fence::SEQUENTIAL);
+            self.clock.fence(thread as u16, acquires, releases);
+        }
+    }
+
+    /// Whether two return addresses come from one call in the source. The compiler may have copied it.
+    #[inline]
     pub fn same_place(&mut self, a: usize, b: usize) -> bool {
-        a == b
+        a == b || self.same_line(a, b)
+    }
+
+    #[cold]
+    fn same_line(&mut self, a: usize, b: usize) -> bool {
+        let debugger = &self.debugger;
+        *self.same.entry((a, b)).or_insert_with(|| debugger.same_place(a, b))
     }
 }
 
-/// Looks at an access before it happens.
+/// Numbers of `memory_order` and `thread_scope` in the prelude.
+mod fence {
+    pub const ACQUIRE: u32 = 1;
+    pub const RELEASE: u32 = 2;
+    pub const ACQUIRE_RELEASE: u32 = 3;
+    pub const SEQUENTIAL: u32 = 4;
+    pub const DEVICE_SCOPE: u32 = 3;
+}
+
+/// Looks at an access before it happens. `site` is the return address of the kernel's call.
 #[inline]
 pub fn inspect(
     worker: &mut Worker,
-    _address: usize,
-    _bytes: usize,
-    _what: Access,
-    _site: usize,
+    address: usize,
+    bytes: usize,
+    what: Access,
+    site: usize,
 ) -> Result<(), Box<Mistake>> {
-    if worker.checker.is_none() {
+    let Some(checker) = &mut worker.checker else { return Ok(()) };
+    if bytes == 0 {
         return Ok(());
     }
-    Ok(())
+    let access = Inspected {
+        address,
+        bytes,
+        what,
+        mark: Mark {
+            time: checker.clock.now(),
+            site: checker.debugger.offset(site),
+            thread: worker.threadgroup.current() as u16,
+            atomic: what.is_atomic().into(),
+        },
+    };
+    if checker.staging.contains(address) {
+        return checker.device(&access, &mut worker.counts);
+    }
+    if let Some(offset) = worker.memory.offset(address) {
+        return checker.threadgroup(&access, offset, &worker.memory, &mut worker.counts);
+    }
+    let constant = checker.debugger.holds(address) && !what.writes();
+    let end = address.saturating_add(bytes);
+    let stack = worker.stack();
+    let own = stack.contains(&address) && end <= stack.end;
+    if own || constant || worker.holds(address) { Ok(()) } else { Err(wild(&access)) }
+}
+
+/// An access that is looked at.
+struct Inspected {
+    address: usize,
+    bytes: usize,
+    what: Access,
+    mark: Mark,
+}
+
+impl Inspected {
+    fn verb(&self) -> &'static str {
+        match self.what {
+            Access::Read => "reads",
+            Access::Write => "writes",
+            Access::Atomic { .. } => "atomically accesses",
+        }
+    }
+}
+
+#[cold]
+fn wild(access: &Inspected) -> Box<Mistake> {
+    let (verb, bytes, address) = (access.verb(), access.bytes, access.address);
+    let hint = if address < 4096 { " (is an argument not bound?)" } else { "" };
+    let text = format!("the kernel {verb} {bytes} bytes at {address:#x}, which belongs to no argument{hint}");
+    Mistake::new(FaultKind::WildAccess, text)
+}
+
+impl Checker {
+    fn device(&mut self, access: &Inspected, counts: &mut Counts) -> Result<(), Box<Mistake>> {
+        let Some(region) = self.staging.region(access.address) else { return Err(wild(access)) };
+        let offset = access.address.wrapping_sub(region.start);
+        if offset >= region.bytes || access.bytes > region.bytes - offset {
+            return Err(outside(region, offset as isize, access));
+        }
+        if !region.inline {
+            let bytes = access.bytes as u64;
+            counts.device_bytes_read += if access.what.reads() { bytes } else { 0 };
+            counts.device_bytes_written += if access.what.writes() { bytes } else { 0 };
+        }
+        let Some(shadow) = &mut region.shadow else {
+            return if access.what.writes() { Err(read_only(region, offset, access)) } else { Ok(()) };
+        };
+        if let Access::Atomic { reads, writes } = access.what {
+            self.clock.atomic(access.mark.thread, access.address, reads, writes);
+        }
+        match shadow.access(&self.clock, offset, access.bytes, access.mark, access.what)? {
+            None if access.what.writes() && !region.may_write(offset, access.bytes) => {
+                Err(read_only(region, offset, access))
+            }
+            None => Ok(()),
+            Some(conflict) => {
+                let at = conflict.offset();
+                let place = region.place(at as isize);
+                let name = format!("buffer({}) `{}` at byte {}", place.index, place.name, at - place.offset);
+                Err(self.explain(access, &conflict, &name))
+            }
+        }
+    }
+
+    fn threadgroup(
+        &mut self,
+        access: &Inspected,
+        offset: usize,
+        memory: &ThreadgroupMemory,
+        counts: &mut Counts,
+    ) -> Result<(), Box<Mistake>> {
+        let Some(variable) = memory.holding(offset, access.bytes) else {
+            return Err(outside_variable(memory, offset, access));
+        };
+        let bytes = access.bytes as u64;
+        counts.threadgroup_bytes_read += if access.what.reads() { bytes } else { 0 };
+        counts.threadgroup_bytes_written += if access.what.writes() { bytes } else { 0 };
+        match self.threadgroup.access(&self.clock, offset, access.bytes, access.mark, access.what)? {
+            None => Ok(()),
+            Some(conflict) => {
+                let name = format!("{} at byte {}", variable.name(), conflict.offset() - variable.offset);
+                Err(self.explain(access, &conflict, &name))
+            }
+        }
+    }
+
+    #[cold]
+    fn explain(&self, access: &Inspected, conflict: &Conflict, name: &str) -> Box<Mistake> {
+        let in_device = self.staging.contains(access.address);
+        let (earlier, earlier_wrote) = match *conflict {
+            Conflict::Race { earlier, earlier_wrote, .. } => (earlier, earlier_wrote),
+            Conflict::Uninitialised { .. } => {
+                let kind = if in_device {
+                    FaultKind::UninitialisedDeviceRead
+                } else {
+                    FaultKind::UninitialisedThreadgroupRead
+                };
+                return Mistake::new(kind, format!("reads {name}, where no thread has written"));
+            }
+        };
+        let elsewhere = earlier.time < self.clock.begin();
+        let kind = match (in_device, elsewhere) {
+            (false, _) => FaultKind::ThreadgroupRace,
+            (true, false) => FaultKind::DeviceRace,
+            (true, true) => FaultKind::CrossThreadgroupRace,
+        };
+        let what = match (earlier.atomic != 0, earlier_wrote) {
+            (true, _) => "atomically accessed",
+            (false, true) => "wrote",
+            (false, false) => "read",
+        };
+        let other = if elsewhere {
+            let number = self.clock.threadgroup_of(&earlier);
+            format!("thread {} of threadgroup number {number} {what}", earlier.thread)
+        } else {
+            format!("thread {} {what}", earlier.thread)
+        };
+        let missing = match kind {
+            FaultKind::CrossThreadgroupRace => "no fence and atomic operation order them",
+            _ => "no barrier that names this memory lies between",
+        };
+        let text = format!("race on {name}: {} what {other}; {missing}", access.verb());
+        Mistake::new(kind, text).with_other(self.debugger.address(earlier.site))
+    }
+}
+
+impl Region {
+    /// Whether the kernel may write these bytes: in a region of several arguments, not all may be for writing.
+    fn may_write(&self, offset: usize, bytes: usize) -> bool {
+        let holds = |place: &&super::staging::Place| {
+            offset >= place.offset && offset + bytes <= place.offset + place.bytes
+        };
+        self.places.iter().filter(holds).any(|place| place.writable)
+    }
+}
+
+#[cold]
+fn outside(region: &Region, offset: isize, access: &Inspected) -> Box<Mistake> {
+    let place = region.place(offset);
+    let (verb, bytes, length) = (access.verb(), access.bytes, place.bytes);
+    let at = offset - place.offset as isize;
+    let whereabouts =
+        if at < 0 { format!("{} bytes before the start of", -at) } else { format!("at byte {at} of") };
+    let text = format!(
+        "the kernel {verb} {bytes} bytes {whereabouts} buffer({}) `{}`, which has {length} bytes",
+        place.index, place.name
+    );
+    Mistake::new(FaultKind::OutOfBoundsDevice, text)
+}
+
+#[cold]
+fn read_only(region: &Region, offset: usize, access: &Inspected) -> Box<Mistake> {
+    let place = region.place(offset as isize);
+    let text = format!(
+        "the kernel {} byte {} of buffer({}) `{}`, which is bound for reading",
+        access.verb(),
+        offset - place.offset,
+        place.index,
+        place.name
+    );
+    Mistake::new(FaultKind::ReadOnlyWrite, text)
+}
+
+#[cold]
+fn outside_variable(memory: &ThreadgroupMemory, offset: usize, access: &Inspected) -> Box<Mistake> {
+    let (verb, bytes) = (access.verb(), access.bytes);
+    let text = match memory.nearest(offset) {
+        Some(variable) => {
+            let at = offset as isize - variable.offset as isize;
+            let (name, length) = (variable.name(), variable.bytes);
+            format!(
+                "the kernel {verb} {bytes} bytes at byte {at} of {name} in threadgroup memory, which has {length} bytes"
+            )
+        }
+        None => format!("the kernel {verb} {bytes} bytes of threadgroup memory, but has none"),
+    };
+    Mistake::new(FaultKind::OutOfBoundsThreadgroup, text)
 }

@@ -188,11 +188,6 @@ impl Stacks {
         self.count
     }
 
-    /// Whether an address lies on one of them.
-    pub fn contains(&self, address: usize) -> bool {
-        self.mapping.contains(address)
-    }
-
     /// The addresses of one stack.
     pub fn range(&self, index: usize) -> std::ops::Range<usize> {
         let start = self.mapping.start() as usize + index * STACK_BYTES;

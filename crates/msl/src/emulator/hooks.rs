@@ -4,13 +4,12 @@
 //! All of them are called on a fiber of a worker, and never hold a reference into the worker over a switch.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
-use std::ptr;
 
 use super::abi::{Exchange, LANES, Table, kind, stop as reason};
 use super::atomics::{self, Operation as Atomic};
-use super::checks::Access;
 use super::fault::FaultKind;
 use super::mistake::Mistake;
+use super::shadow::Access;
 use super::simdgroup::Operation;
 use super::worker::{Worker, proceed, running, stop};
 
@@ -242,7 +241,7 @@ unsafe extern "C" fn fail(why: u32, message: *const c_char, frame: *const usize)
 
 unsafe extern "C" fn access(address: usize, bytes: usize, is_write: u32, frame: *const usize) {
     let worker = running();
-    if worker == ptr::null_mut() {
+    if worker.is_null() {
         return;
     }
     let what = if is_write == 0 { Access::Read } else { Access::Write };

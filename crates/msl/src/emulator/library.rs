@@ -2,18 +2,21 @@
 
 use std::collections::HashMap;
 use std::ffi::c_void;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use super::abi::{Entry, SLOTS, Table};
+use super::checks::Checker;
 use super::counts::Counts;
 use super::dispatch::{Binding, Dispatch};
 use super::fault::{Fault, FaultKind};
 use super::hooks::TABLE;
 use super::limits;
+use super::locate::Debugger;
 use super::pool::{self, Found, Run};
 use super::schedule::{Schedule, Shuffled};
+use super::staging::Staging;
 use super::worker::Plan;
-use crate::{CompiledLibrary, EntryPoint, Interface};
+use crate::{CompiledLibrary, EntryPoint, Interface, Location};
 
 /// How to run a dispatch. Whether it is checked is the library's choice, made when it was compiled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +52,12 @@ pub enum OpenError {
         /// Why not.
         source: libloading::Error,
     },
+    /// Its tables for finding source lines can't be read.
+    #[error("the kernel library {path} has no readable symbol table")]
+    Tables {
+        /// The file.
+        path: String,
+    },
     /// It lacks something that the compiler was told to put there.
     #[error("the kernel library {path} lacks `{symbol}`: {source}")]
     Symbol {
@@ -67,7 +76,8 @@ pub enum OpenError {
 /// checks a kernel's mistakes do to this process what they like.
 pub struct Library {
     interface: Interface,
-    checked: bool,
+    /// There in a library with checks.
+    debugger: Option<Arc<Debugger>>,
     entries: HashMap<String, Entry>,
     constants: Vec<FunctionConstant>,
     /// Values of function constants lie in the library: dispatches with different ones take turns.
@@ -106,6 +116,7 @@ impl Library {
             .map_err(|source| OpenError::Load { path, source })?;
         let mut entries = HashMap::new();
         let mut constants = Vec::new();
+        let mut debugger = None;
         // SAFETY: the symbols have these types in `glue.cpp` and in what the lowering writes. The entries are only
         // called while `_loaded` lives, and the table is static.
         unsafe {
@@ -113,6 +124,11 @@ impl Library {
                 .get::<unsafe extern "C" fn(*const Table)>(b"msl_bind")
                 .map_err(|source| missing("msl_bind", source))?;
             bind(&raw const BOUND);
+            if compiled.mode == crate::Mode::Checked {
+                let tables = Debugger::new(&compiled.path, *bind as usize);
+                let missing = || OpenError::Tables { path: compiled.path.display().to_string() };
+                debugger = Some(Arc::new(tables.ok_or_else(missing)?));
+            }
             for kernel in &compiled.interface.entry_points {
                 let entry = loaded
                     .get::<Entry>(kernel.symbol.as_bytes())
@@ -132,8 +148,7 @@ impl Library {
             }
         }
         let interface = compiled.interface.clone();
-        let checked = compiled.mode == crate::Mode::Checked;
-        Ok(Self { interface, checked, entries, constants, turn: RwLock::new(()), _loaded: loaded })
+        Ok(Self { interface, debugger, entries, constants, turn: RwLock::new(()), _loaded: loaded })
     }
 
     /// What is in it.
@@ -143,7 +158,7 @@ impl Library {
 
     /// Whether it was compiled with checks.
     pub fn is_checked(&self) -> bool {
-        self.checked
+        self.debugger.is_some()
     }
 
     /// Runs a dispatch to its end.
@@ -158,8 +173,11 @@ impl Library {
         let mut plan = self.plan(kernel, dispatch, mode)?;
         let inline = InlineConstants::place(dispatch, &mut plan);
         let _turn = self.set_constants(dispatch, &mut plan).map_err(refuse)?;
-        let order = Shuffled::new(mode.schedule, plan.threadgroup_count().max(1));
-        let result = pool::run(Run::new(plan, order), mode.workers.max(1));
+        let order = Shuffled::new(mode.schedule, plan.threadgroup_count());
+        let result = match &self.debugger {
+            Some(debugger) => run_checked(kernel, dispatch, plan, order, Arc::clone(debugger)),
+            None => pool::run(Run::new(plan, order), mode.workers.max(1)),
+        };
         drop(inline);
         result.map_err(|found| self.fault(found, dispatch, mode))
     }
@@ -174,12 +192,16 @@ impl Library {
             kind: mistake.kind,
             message: mistake.message,
             kernel: dispatch.kernel.clone(),
-            location: None,
-            other_location: None,
+            location: self.locate(&mistake.frames),
+            other_location: mistake.other.and_then(|site| self.locate(&[site])),
             threadgroup: found.threadgroup.map(position),
             thread: mistake.thread,
             seed: mode.schedule.seed(),
         }
+    }
+
+    fn locate(&self, addresses: &[usize]) -> Option<Location> {
+        self.debugger.as_ref()?.locate(addresses)
     }
 
     fn kernel(&self, name: &str) -> Result<&EntryPoint, String> {
@@ -210,7 +232,7 @@ impl Library {
             threads: dispatch.threads,
             seed: mode.schedule.seed(),
             constants_defined: Vec::new(),
-            checked: self.checked,
+            checked: self.is_checked(),
         })
     }
 
@@ -236,6 +258,24 @@ impl Library {
         }
         Ok(Turn::Alone { _turn: turn })
     }
+}
+
+/// Runs a dispatch on copies of its buffers, and watches it.
+fn run_checked(
+    kernel: &EntryPoint,
+    dispatch: &Dispatch<'_>,
+    mut plan: Plan,
+    order: Shuffled,
+    debugger: Arc<Debugger>,
+) -> Result<Counts, Found> {
+    let unlucky = |mistake| Found { mistake, threadgroup: None };
+    let staging = Staging::new(kernel, dispatch, &mut plan.buffers).map_err(unlucky)?;
+    let checker = Box::new(Checker::new(staging, debugger).map_err(unlucky)?);
+    let (counts, checker) = pool::run_checked(&Run::new(plan, order), checker)?;
+    if let Some(checker) = checker {
+        checker.staging.copy_back();
+    }
+    Ok(counts)
 }
 
 /// The right to run a dispatch with the function constants as they are.

@@ -15,7 +15,7 @@ const ALIGNMENT: usize = 16;
 /// With checks, variables lie apart, so that an index that runs off one does not hit the next.
 const GAP_BYTES: usize = 256;
 /// The mapping holds the limit and the gaps of more variables than a kernel has.
-const MAPPED_BYTES: usize = 256 * 1024;
+const MAPPED_BYTES: usize = 64 * 1024;
 /// What fresh memory holds. As floating point it is NaN, which shows in a result.
 const POISON: u8 = 0xff;
 

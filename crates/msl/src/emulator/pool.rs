@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 
+use super::checks::Checker;
 use super::counts::Counts;
 use super::fault::FaultKind;
 use super::mistake::Mistake;
@@ -43,7 +44,7 @@ thread_local! {
 }
 
 /// Lends this thread's worker, which is made when it is first needed. A dispatch has one worker a thread.
-pub fn with_worker<R>(work: impl FnOnce(&mut Worker) -> R) -> Result<R, Box<Mistake>> {
+fn with_worker<R>(work: impl FnOnce(&mut Worker) -> R) -> Result<R, Box<Mistake>> {
     let mut worker = match WORKER.take() {
         Some(worker) => worker,
         None => Box::new(Worker::new().map_err(|error| no_memory(&error))?),
@@ -71,9 +72,8 @@ impl Run {
     }
 
     /// Takes threadgroups until none is left or a mistake is found, and runs them on this thread's worker.
-    pub fn work(&self, prepare: impl FnOnce(&mut Worker)) {
+    fn work(&self) {
         let outcome = with_worker(|worker| {
-            prepare(worker);
             let found = self.work_with(worker);
             (found, worker.counts)
         });
@@ -142,7 +142,7 @@ fn help(helpers: &'static Helpers) {
         // Counted while the queue is locked, so that the caller sees it as waiting or as helped, never neither.
         lock(&run.state).helpers += 1;
         drop(queue);
-        run.work(|_| ());
+        run.work();
         lock(&run.state).helpers -= 1;
         run.left.notify_all();
     }
@@ -160,7 +160,7 @@ pub fn run(run: Run, workers: usize) -> Result<Counts, Found> {
         helpers.arrived.notify_all();
         asked = Some(helpers);
     }
-    run.work(|_| ());
+    run.work();
     if let Some(helpers) = asked {
         lock(&helpers.queue).retain(|waiting| !Arc::ptr_eq(waiting, &run));
         let mut state = lock(&run.state);
@@ -169,4 +169,15 @@ pub fn run(run: Run, workers: usize) -> Result<Counts, Found> {
         }
     }
     run.outcome()
+}
+
+/// Runs a dispatch with checks, on this thread alone: its accesses come in one order, that of the schedule.
+pub fn run_checked(run: &Run, checker: Box<Checker>) -> Result<(Counts, Option<Box<Checker>>), Found> {
+    let outcome = with_worker(|worker| {
+        worker.checker = Some(checker);
+        let found = run.work_with(worker);
+        let checker = worker.checker.take();
+        found.map(|()| (worker.counts, checker))
+    });
+    outcome.unwrap_or_else(|mistake| Err(Found { mistake, threadgroup: None }))
 }

@@ -157,12 +157,11 @@ impl Worker {
         unsafe { self.plan.as_ref() }
     }
 
-    /// Whether an address is memory of the emulator itself, or a thread's own.
+    /// Whether an address is memory of the emulator that a kernel has to read.
     pub fn holds(&self, address: usize) -> bool {
         let launches = self.launches.as_ptr_range();
         let is_launch = (launches.start as usize..launches.end as usize).contains(&address);
-        self.stacks.as_ref().is_some_and(|stacks| stacks.contains(address))
-            || is_launch
+        is_launch
             || self.threadgroup.holds(address)
             || address.wrapping_sub(self.memory.arguments() as usize) < SLOTS * size_of::<usize>()
             || address.wrapping_sub(self.plan as usize) < size_of::<Plan>()
