@@ -137,10 +137,8 @@ pub mod memory_flags {
     pub const THREADGROUP: u32 = 2;
 }
 
-/// Why a kernel stopped itself, by the number in `glue.cpp`.
+/// Why a kernel stopped itself, by the number in `glue.cpp`. Zero comes with a message of the prelude's.
 pub mod stop {
-    /// The prelude refuses what the kernel asks for; there is a message.
-    pub const MESSAGE: u32 = 0;
     /// An index outside of an array.
     pub const ARRAY_INDEX: u32 = 1;
     /// An integer division by zero, or one whose result does not fit.

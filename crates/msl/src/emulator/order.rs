@@ -42,11 +42,6 @@ impl Mark {
     /// No access.
     pub const NONE: Self = Self { time: 0, site: 0, thread: 0, atomic: 0 };
 
-    /// Whether it is one.
-    pub fn is_some(&self) -> bool {
-        self.time != 0
-    }
-
     /// The simdgroup of its thread.
     pub fn simdgroup(&self) -> usize {
         usize::from(self.thread) / LANES

@@ -218,7 +218,10 @@ unsafe extern "C" fn thread_body() -> ! {
         match (*worker).threadgroup.finish() {
             Ok(Next::Switch(thread)) => leave(*(*worker).fibers.as_ptr().add(thread)),
             Ok(_) => leave((*worker).host),
-            Err(mistake) => stop(worker, mistake),
+            Err(mut mistake) => {
+                mistake.thread = Some(thread as u32);
+                stop(worker, mistake)
+            }
         }
     }
 }
