@@ -1,4 +1,4 @@
-//! Lowers and compiles `.metal` files, to see whether a kernel is accepted: `cargo run -p msl --example lower -- FILE…`
+//! Lowers and compiles `.metal` files, and checks that Metal's compiler would accept them: `cargo run -p msl --example lower -- FILE…`
 //!
 //! Headers are found next to the first folder called `kernels` above a file.
 
@@ -22,15 +22,15 @@ fn main() -> ExitCode {
 }
 
 fn compile(source: &Source) -> Result<String, Box<dyn std::error::Error>> {
-    for mode in [Mode::Fast, Mode::Checked] {
-        let library = msl::compile(source, &Options::new(mode))?;
-        if mode == Mode::Checked {
-            let names: Vec<&str> =
-                library.interface.entry_points.iter().map(|entry_point| entry_point.name.as_str()).collect();
-            return Ok(format!("{} entry points: {}", names.len(), names.join(" ")));
-        }
+    msl::compile(source, &Options::new(Mode::Fast))?;
+    let library = msl::compile(source, &Options::new(Mode::Checked))?;
+    let findings: Vec<String> = msl::lint(source)?.iter().map(ToString::to_string).collect();
+    if !findings.is_empty() {
+        return Err(findings.join("\n").into());
     }
-    Ok(String::new())
+    let entry_points = &library.interface.entry_points;
+    let names: Vec<&str> = entry_points.iter().map(|entry_point| entry_point.name.as_str()).collect();
+    Ok(format!("{} entry points: {}", names.len(), names.join(" ")))
 }
 
 fn read(file: &Path) -> Result<Source, Box<dyn std::error::Error>> {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use crate::clang::Clang;
+use crate::diagnostics::in_metal_words;
 use crate::lower::{Interface, lower_in};
 use crate::{MslError, Source, prelude};
 
@@ -106,7 +107,10 @@ fn build(source: &Source, mode: Mode, clang: &Clang, folder: &Path) -> Result<In
     write(&work.join("glue.cpp"), include_str!("emulator/glue.cpp"))?;
     let object: Vec<String> =
         [kernel_flags(mode), words("-c -o kernels.o"), vec![LOWERED.to_owned()]].concat();
-    clang.run(&work, &object)?;
+    clang.run(&work, &object).map_err(|error| match error {
+        MslError::Compile(output) => MslError::Compile(in_metal_words(&output)),
+        error => error,
+    })?;
     clang.run(&work, words("-O2 -fPIC -fno-omit-frame-pointer -fno-exceptions -c -o glue.o glue.cpp"))?;
     clang.run(&work, words("-shared -o ../library.so kernels.o glue.o -lm"))?;
     let interface = serde_json::to_string_pretty(&lowered.interface)
@@ -117,26 +121,34 @@ fn build(source: &Source, mode: Mode, clang: &Clang, folder: &Path) -> Result<In
     Ok(lowered.interface)
 }
 
+/// What every compilation of lowered text needs.
+pub(crate) fn language_flags() -> Vec<String> {
+    // OpenCL's half without its double.
+    words(
+        "-x clcpp -cl-std=CLC++2021 -cl-no-stdinc -Xclang -cl-ext=+cl_khr_fp16,-cl_khr_fp64,-__opencl_c_fp64 \
+         -fno-builtin -Wno-everything -I.",
+    )
+}
+
 /// How lowered text is compiled for this machine.
 ///
 /// Metal's compiler may fuse a multiplication and an addition. Here only an explicit `fma` is fused, so that a kernel
 /// gives the same bits on every processor, and its tolerance has to allow for either.
 fn kernel_flags(mode: Mode) -> Vec<String> {
-    let language =
-        "-x clcpp -cl-std=CLC++2021 -cl-no-stdinc -Xclang -cl-ext=+cl_khr_fp16,-cl_khr_fp64,-__opencl_c_fp64";
-    let numerics = "-ffp-contract=off -fno-math-errno -fno-strict-aliasing -fno-builtin";
-    let code = "-fPIC -fvisibility=hidden -Wno-everything -I.";
+    let code = "-ffp-contract=off -fno-math-errno -fno-strict-aliasing -fPIC -fvisibility=hidden -march=native";
     let mode = match mode {
-        Mode::Fast => "-O2 -march=native",
+        Mode::Fast => "-O2",
         Mode::Checked => {
-            "-O1 -march=native -g -fdebug-compilation-dir=/msl -fno-omit-frame-pointer -Xclang -fsanitize=thread \
+            "-O1 -g -fdebug-compilation-dir=/msl -fno-omit-frame-pointer -Xclang -fsanitize=thread \
+             -mllvm -tsan-instrument-read-before-write \
              -fsanitize=bounds,integer-divide-by-zero -fsanitize-minimal-runtime"
         }
     };
-    [words(language), words(numerics), words(code), words(mode)].concat()
+    [language_flags(), words(code), words(mode)].concat()
 }
 
-fn words(text: &str) -> Vec<String> {
+/// The words of a command line without quotes.
+pub(crate) fn words(text: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
 

@@ -83,6 +83,17 @@ pub(crate) fn edits(tokens: &Tokens) -> Result<(Edits, Vec<FunctionConstant>), M
     Ok((edits, constants))
 }
 
+/// Gives every constant of the program, but no pointer to one, a name of its own for `constant`.
+pub(crate) fn mark_program_constants(tokens: &Tokens) -> Result<Edits, MslError> {
+    let mut edits = Edits::default();
+    for index in 0..tokens.len() {
+        if declaration(tokens, index)?.is_some_and(|declaration| declaration.function_constant.is_none()) {
+            edits.replace(index..index + 1, "msl_program_constant");
+        }
+    }
+    Ok(edits)
+}
+
 /// Storage for the values, which the emulator fills in through the exported symbols.
 pub(crate) fn storage(constants: &[FunctionConstant]) -> String {
     let indices: std::collections::BTreeSet<u32> = constants.iter().map(|constant| constant.index).collect();

@@ -6,12 +6,12 @@
 //! the debug information speak of the source as it was written.
 
 mod arguments;
-mod attributes;
+pub(crate) mod attributes;
 mod entry_points;
-mod function_constants;
+pub(crate) mod function_constants;
 mod literals;
 mod members;
-mod preprocess;
+pub(crate) mod preprocess;
 mod swizzles;
 mod threadgroup;
 mod thunks;
@@ -74,7 +74,11 @@ pub(crate) fn lower_in(source: &Source, clang: &Clang, folder: &Path) -> Result<
 
 /// Lowers preprocessed text.
 pub(crate) fn lower_preprocessed(text: &str, name: &str) -> Result<Lowered, MslError> {
-    let tokens = Tokens::read(text, name)?;
+    lower_tokens(Tokens::read(text, name)?)
+}
+
+/// Lowers the tokens of preprocessed text.
+pub(crate) fn lower_tokens(tokens: Tokens) -> Result<Lowered, MslError> {
     let swizzles = swizzles::definitions(&tokens);
     let edits = literals::edits(&tokens);
     let tokens = tokens.apply(edits)?;

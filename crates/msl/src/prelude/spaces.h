@@ -5,6 +5,12 @@
 // OpenCL's __constant, because an object there could not be passed to a function that takes it from any space.
 #define device __attribute__((opencl_global_device))
 #define constant const __global
+// The lint wants conversions from `device` to be errors.
+#ifdef MSL_STRICT
+#undef constant
+#define constant const __attribute__((opencl_global_host))
+#endif
+#define msl_program_constant const __global
 #define threadgroup __local
 #define thread __private
 
