@@ -1,21 +1,58 @@
 //! Paged attention: `kernels/attention_*.metal`.
 
+mod cases;
+mod combine;
+mod decode;
 mod tables;
 
 use wootz_backend::cache::CacheShape;
+use wootz_backend::ops::Heads;
 use wootz_backend::step::PAGE_TOKENS;
+use wootz_spec::Span;
 
-pub use tables::{Route, StepSlices, StepTables, TILE_ROWS};
+pub use combine::CombineArguments;
+pub use decode::{AttentionArguments, AttentionDecode};
+pub use tables::{DecodeRows, PrefillTiles, Route, StepSlices, StepTables, TILE_ROWS};
 
 use super::Concept;
-use crate::case::Case;
-use crate::device::Slice;
+use crate::device::{Argument, Slice};
 use crate::source::KernelSource;
 
 /// The attention kernels.
-pub const CONCEPT: Concept = Concept { name: "attention", sources: SOURCES, cases };
+pub const CONCEPT: Concept = Concept { name: "attention", sources: SOURCES, cases: cases::cases };
 
-const SOURCES: &[KernelSource] = &[];
+/// A source whose kernels take [`AttentionArguments`] or [`CombineArguments`].
+macro_rules! sources {
+    ($($file:literal),* $(,)?) => {
+        &[$(KernelSource {
+            file: $file,
+            text: include_str!(concat!("../../../../../kernels/", $file)),
+            arguments: &[AttentionArguments::MSL, CombineArguments::MSL],
+        }),*]
+    };
+}
+
+const SOURCES: &[KernelSource] = sources![
+    "attention_combine.metal",
+    "attention_decode_small.metal",
+    "attention_decode_64.metal",
+    "attention_decode_80.metal",
+    "attention_decode_96.metal",
+    "attention_decode_128.metal",
+    "attention_decode_192.metal",
+    "attention_decode_256.metal",
+];
+
+/// The source of that name.
+fn source(file: &str) -> &'static KernelSource {
+    SOURCES.iter().find(|source| source.file == file).expect("a file of this concept")
+}
+
+/// Head sizes that attention kernels exist for.
+pub const HEAD_SIZES: [usize; 9] = [8, 16, 32, 64, 80, 96, 128, 192, 256];
+
+/// Tokens of a partition: `PARTITION_TOKENS` of `common/attention.h`.
+const PARTITION_TOKENS: usize = 256;
 
 /// A pool of pages on the device.
 #[derive(Debug, Clone, Copy)]
@@ -69,6 +106,74 @@ impl LatentCache {
     }
 }
 
-fn cases() -> Vec<Case> {
-    Vec::new()
+/// What a row looks at, and how its scores become weights.
+#[derive(Debug, Clone, Copy)]
+pub struct Weighing {
+    /// Factor on `q · k`.
+    pub scale: f32,
+    /// How far back a row looks.
+    pub span: Span,
+    /// Scores become `cap · tanh(score / cap)`.
+    pub softcap: Option<f32>,
+    /// `[heads]` f32: for each head a score without a value, which takes its share of the weights.
+    pub sinks: Option<Slice>,
+}
+
+impl Weighing {
+    /// The window for a kernel: 0 is none.
+    fn window(&self) -> u32 {
+        match self.span {
+            Span::Full => 0,
+            Span::Window(tokens) => tokens as u32,
+        }
+    }
+
+    /// The sinks, or what stands in their place.
+    fn sinks_or(&self, other: Slice) -> Argument {
+        Argument::read(self.sinks.unwrap_or(other))
+    }
+
+    /// The most partitions that a row at or before `position` looks at.
+    fn partitions(&self, position: usize) -> usize {
+        let all = position / PARTITION_TOKENS + 1;
+        match self.span {
+            Span::Full => all,
+            Span::Window(tokens) => all.min((tokens + PARTITION_TOKENS - 2) / PARTITION_TOKENS + 1),
+        }
+    }
+}
+
+/// Attention over one layer of a cache.
+#[derive(Debug, Clone, Copy)]
+pub struct Attend {
+    /// The cache; its head size is one of [`HEAD_SIZES`].
+    pub cache: PagedCache,
+    /// The cache layer.
+    pub layer: usize,
+    /// The query heads: a multiple of the cache's heads, of the same size.
+    pub heads: Heads,
+    /// Scale, span, cap and sinks.
+    pub weighing: Weighing,
+}
+
+impl Attend {
+    /// Query heads that share a key/value head.
+    fn group(&self) -> usize {
+        self.heads.count / self.cache.shape.kv_heads
+    }
+
+    /// What every kernel is told; `partitions` is the stride of what a split kernel leaves.
+    fn arguments(&self, partitions: usize) -> AttentionArguments {
+        AttentionArguments {
+            heads: self.heads.count as u32,
+            group: self.group() as u32,
+            page_stride: self.cache.page_stride(),
+            layer_offset: self.cache.layer_offset(self.layer),
+            window: self.weighing.window(),
+            partitions: partitions as u32,
+            sinks: u32::from(self.weighing.sinks.is_some()),
+            scale: self.weighing.scale,
+            softcap: self.weighing.softcap.unwrap_or(0.0),
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! What kernels have to know of a step, as arrays of u32.
 
 use wootz_backend::step::{PAGE_TOKENS, Step};
+use wootz_spec::Span;
 
 use crate::device::Slice;
 
@@ -32,8 +33,28 @@ pub struct StepTables {
     /// Runs of rows for the prefill kernel: first row, number of rows (at most [`TILE_ROWS`]), position of the
     /// first row, where in `pages` the sequence's page table begins.
     pub prefill_tiles: Vec<[u32; 4]>,
-    /// The greatest position of a decode row; 0 without one.
-    pub longest_decode: u32,
+}
+
+/// The decode rows of a step, for one launch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DecodeRows {
+    /// How many: at least 1.
+    pub count: usize,
+    /// The greatest of their positions.
+    pub longest: usize,
+    /// Tokens that they look at, all together.
+    pub tokens: usize,
+}
+
+/// The prefill tiles of a step, for one launch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PrefillTiles {
+    /// How many: at least 1.
+    pub count: usize,
+    /// Their rows.
+    pub rows: usize,
+    /// Tokens that each tile's last row looks at, all together.
+    pub tokens: usize,
 }
 
 /// The same arrays in the device's memory.
@@ -63,8 +84,24 @@ impl StepTables {
             pages: Vec::with_capacity(pages),
             decode_rows: Vec::with_capacity(rows),
             prefill_tiles: Vec::with_capacity(rows),
-            longest_decode: 0,
         }
+    }
+
+    /// What the decode kernel has to do, where a row looks at `span`; nothing without decode rows.
+    pub fn decode(&self, span: Span) -> Option<DecodeRows> {
+        let positions = || self.decode_rows.iter().map(|&row| self.positions[row as usize] as usize);
+        let longest = positions().max()?;
+        let tokens = positions().map(|position| looked_at(position, span)).sum();
+        Some(DecodeRows { count: self.decode_rows.len(), longest, tokens })
+    }
+
+    /// What the prefill kernel has to do, where a row looks at `span`; nothing without tiles.
+    pub fn prefill(&self, span: Span) -> Option<PrefillTiles> {
+        let last = |tile: &[u32; 4]| (tile[2] + tile[1]) as usize - 1;
+        let tokens = self.prefill_tiles.iter().map(|tile| looked_at(last(tile), span)).sum();
+        let rows = self.prefill_tiles.iter().map(|tile| tile[1] as usize).sum();
+        let count = self.prefill_tiles.len();
+        (count > 0).then_some(PrefillTiles { count, rows, tokens })
     }
 
     /// Describes `step`, which has been validated.
@@ -83,7 +120,6 @@ impl StepTables {
             match (route, rows.len()) {
                 (Route::Fast, 1) | (Route::OneAnswer, _) => {
                     self.decode_rows.extend(rows.clone().map(|row| row as u32));
-                    self.longest_decode = self.longest_decode.max(step.positions[rows.end - 1]);
                 }
                 (Route::Fast, _) => self.prefill_tiles.extend(rows.clone().step_by(TILE_ROWS).map(|row| {
                     let count = TILE_ROWS.min(rows.end - row);
@@ -94,11 +130,17 @@ impl StepTables {
     }
 
     fn clear(&mut self) {
-        let StepTables { positions, slots, row_pages, pages, decode_rows, prefill_tiles, longest_decode } =
-            self;
+        let StepTables { positions, slots, row_pages, pages, decode_rows, prefill_tiles } = self;
         [positions, slots, row_pages, pages, decode_rows].into_iter().for_each(Vec::clear);
         prefill_tiles.clear();
-        *longest_decode = 0;
+    }
+}
+
+/// Tokens that a row looks at.
+fn looked_at(position: usize, span: Span) -> usize {
+    match span {
+        Span::Full => position + 1,
+        Span::Window(tokens) => tokens.min(position + 1),
     }
 }
 
@@ -137,7 +179,8 @@ mod tests {
         tables.fill(&step(), Route::OneAnswer);
         tables.fill(&step(), Route::Fast);
         assert_eq!(tables.prefill_tiles, [[0, 32, 8, 0], [32, 8, 40, 0]]);
-        assert_eq!((tables.decode_rows.as_slice(), tables.longest_decode), ([40].as_slice(), 17));
+        assert_eq!(tables.decode(Span::Full), Some(DecodeRows { count: 1, longest: 17, tokens: 18 }));
+        assert_eq!(tables.prefill(Span::Window(45)), Some(PrefillTiles { count: 2, rows: 40, tokens: 40 + 45 }));
     }
 
     #[test]
@@ -145,6 +188,7 @@ mod tests {
         let mut tables = StepTables::default();
         tables.fill(&step(), Route::OneAnswer);
         assert_eq!(tables.decode_rows, (0..41).collect::<Vec<u32>>());
-        assert_eq!((tables.prefill_tiles.len(), tables.longest_decode), (0, 47));
+        assert_eq!(tables.prefill(Span::Full), None);
+        assert_eq!(tables.decode(Span::Full).map(|rows| rows.longest), Some(47));
     }
 }

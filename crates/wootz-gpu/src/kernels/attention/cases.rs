@@ -1,0 +1,260 @@
+//! Comparisons of the attention kernels with their twin.
+
+use half::f16;
+use wootz_backend::cache::{CacheShape, pages_for};
+use wootz_backend::ops::Heads;
+use wootz_backend::step::{PAGE_TOKENS, SequenceSlice, Step};
+use wootz_spec::Span;
+
+use super::{Attend, AttentionDecode, PagedCache, Route, StepSlices, StepTables, Weighing};
+use crate::case::{Case, Tolerance, values};
+use crate::device::Slice;
+use crate::twins::attention::{Cells, Look, attend};
+
+/// Everything is f32, so what differs is rounding: of scores (1e-6 for sums of up to 256 products), which is an
+/// error of the weights, of the fast exp (1e-6 of each weight) and of sums of weights.
+const DECODE: Tolerance = Tolerance { absolute: 1e-5, relative: 1e-5 };
+
+/// A step over a pool, and what is asked of it.
+#[derive(Debug, Clone)]
+pub(super) struct Scene {
+    /// How the pool is laid out.
+    pub cells: Cells,
+    /// Query heads and the size of a query.
+    pub heads: Heads,
+    /// For each sequence: tokens that it has, rows of the step that are the last of them.
+    pub sequences: Vec<(usize, usize)>,
+    /// Pages that the second sequence shares with the first.
+    pub shared_pages: usize,
+    pub span: Span,
+    pub softcap: Option<f32>,
+    pub sinks: bool,
+}
+
+/// A scene with memory for it in a case.
+pub(super) struct Stage {
+    pub tables: StepTables,
+    pub step: StepSlices,
+    pub pool: Slice,
+    pub query: Slice,
+    pub weighing: Weighing,
+    pub expected: Vec<f32>,
+}
+
+impl Scene {
+    /// Full attention of one sequence's last row.
+    pub fn row(cells: Cells, heads: Heads, context: usize) -> Scene {
+        let sequences = vec![(context, 1)];
+        Scene { cells, heads, sequences, shared_pages: 0, span: Span::Full, softcap: None, sinks: false }
+    }
+
+    /// Queries are large enough that some tokens matter far more than others.
+    fn queries(&self, rows: usize) -> Vec<f32> {
+        values(rows * self.heads.width(), 5).iter().map(|value| 3.0 * value).collect()
+    }
+
+    /// Page tables from pages that are scattered over the pool, one after another, and the pool's size.
+    fn pages(&self) -> (Vec<Vec<u32>>, usize) {
+        let counts = || self.sequences.iter().map(|&(tokens, _)| pages_for(tokens));
+        let total = counts().sum::<usize>() + 3;
+        // Multiples of a number that has no factor in common with the total come back to where they began last.
+        let stride = [7, 5, 3, 1].into_iter().find(|&stride| total % stride != 0).unwrap_or(1);
+        let mut free = (0..total).map(|index| ((index * stride + 2) % total) as u32);
+        let mut tables: Vec<Vec<u32>> = counts().map(|count| free.by_ref().take(count).collect()).collect();
+        if let [first, second, ..] = tables.as_mut_slice() {
+            second[..self.shared_pages].copy_from_slice(&first[..self.shared_pages]);
+        }
+        (tables, total)
+    }
+
+    fn step(&self, page_tables: &[Vec<u32>]) -> Step {
+        let mut step = Step::default();
+        for (&(tokens, rows), table) in self.sequences.iter().zip(page_tables) {
+            let (row, page) = (step.positions.len(), step.page_table.len());
+            step.positions.extend((tokens - rows..tokens).map(|position| position as u32));
+            step.page_table.extend(table);
+            step.sequences
+                .push(SequenceSlice { rows: row..row + rows, pages: page..page + table.len() });
+        }
+        step.tokens = vec![0; step.positions.len()];
+        step
+    }
+
+    /// A pool that is poison but for the tokens that sequences have in layer `layer`.
+    fn pool(&self, pages: usize, page_tables: &[Vec<u32>], layer: usize) -> Vec<f16> {
+        let (key_dim, value_dim) = self.cells.dims();
+        let mut pool = vec![f16::NAN; pages * self.cells.page_elements()];
+        for (&(tokens, _), table) in self.sequences.iter().zip(page_tables) {
+            for (token, head) in (0..tokens).flat_map(|token| (0..self.kv_heads()).map(move |head| (token, head))) {
+                let slot = slot(table, token);
+                // By slot, so that a shared page has one content.
+                let seed = 100 + (slot * self.kv_heads() + head) as u64;
+                let elements = values(key_dim + value_dim, seed);
+                for (dim, &element) in elements[key_dim..].iter().enumerate() {
+                    pool[self.cells.value(slot, layer, head, dim)] = f16::from_f32(element);
+                }
+                for (dim, &element) in elements[..key_dim].iter().enumerate() {
+                    pool[self.cells.key(slot, layer, head, dim)] = f16::from_f32(element);
+                }
+            }
+        }
+        pool
+    }
+
+    fn kv_heads(&self) -> usize {
+        match self.cells {
+            Cells::KeysAndValues(shape) => shape.kv_heads,
+            Cells::Latent { .. } => 1,
+        }
+    }
+
+    /// Puts the scene into a case, in the cache's layer `layer`.
+    pub fn stage(&self, case: &mut Case, layer: usize, route: Route) -> Stage {
+        let (page_tables, pages) = self.pages();
+        let step = self.step(&page_tables);
+        let pool = self.pool(pages, &page_tables, layer);
+        let queries = self.queries(step.rows());
+        let sinks = values(self.heads.count, 6);
+        let scale = (self.heads.dim as f32).sqrt().recip();
+        let expected = self.expected(&Inputs { page_tables, pool: &pool, queries: &queries, sinks: &sinks, layer, scale });
+        let mut tables = StepTables::default();
+        tables.fill(&step, route);
+        Stage {
+            step: StepSlices {
+                positions: case.input("positions", &tables.positions),
+                slots: case.input("slots", &tables.slots),
+                row_pages: case.input("row_pages", &tables.row_pages),
+                pages: case.input("pages", &tables.pages),
+                decode_rows: case.input("decode_rows", &tables.decode_rows),
+                prefill_tiles: case.input("prefill_tiles", &tables.prefill_tiles),
+            },
+            pool: case.input("pool", &pool),
+            query: case.input("query", &queries),
+            weighing: Weighing {
+                scale,
+                span: self.span,
+                softcap: self.softcap,
+                sinks: self.sinks.then(|| case.input("sinks", &sinks)),
+            },
+            tables,
+            expected,
+        }
+    }
+
+    fn expected(&self, inputs: &Inputs<'_>) -> Vec<f32> {
+        let group = self.heads.count / self.kv_heads();
+        let mut expected = Vec::new();
+        let mut queries = inputs.queries.chunks_exact(self.heads.dim);
+        for (&(tokens, rows), table) in self.sequences.iter().zip(&inputs.page_tables) {
+            for position in tokens - rows..tokens {
+                let first = match self.span {
+                    Span::Full => 0,
+                    Span::Window(window) => (position + 1).saturating_sub(window),
+                };
+                let slots: Vec<usize> = (first..=position).map(|token| slot(table, token)).collect();
+                for head in 0..self.heads.count {
+                    let look = Look {
+                        at: (inputs.layer, head / group),
+                        scale: inputs.scale,
+                        softcap: self.softcap,
+                        sink: self.sinks.then_some(inputs.sinks[head]),
+                    };
+                    let query = queries.next().expect("a query for each row and head");
+                    expected.extend(attend(inputs.pool, self.cells, look, query, &slots));
+                }
+            }
+        }
+        expected
+    }
+
+    /// The scene's name in a case.
+    pub fn name(&self, kernel: &str) -> String {
+        let Scene { heads, sequences, span, softcap, sinks, .. } = self;
+        let sequences: Vec<String> = sequences.iter().map(|(tokens, rows)| format!("{rows}/{tokens}")).collect();
+        let window = match span {
+            Span::Full => String::new(),
+            Span::Window(tokens) => format!(" window {tokens}"),
+        };
+        format!(
+            "{kernel} {}/{}x{} rows/tokens {}{window}{}{}",
+            heads.count,
+            self.kv_heads(),
+            heads.dim,
+            sequences.join(" "),
+            softcap.map(|cap| format!(" cap {cap}")).unwrap_or_default(),
+            if *sinks { " sinks" } else { "" },
+        )
+    }
+}
+
+/// What the twin reads.
+struct Inputs<'a> {
+    page_tables: Vec<Vec<u32>>,
+    pool: &'a [f16],
+    queries: &'a [f32],
+    sinks: &'a [f32],
+    layer: usize,
+    scale: f32,
+}
+
+fn slot(table: &[u32], token: usize) -> usize {
+    table[token / PAGE_TOKENS] as usize * PAGE_TOKENS + token % PAGE_TOKENS
+}
+
+/// Query heads over kv heads of one size, in the second of two layers.
+fn scene(query_heads: usize, kv_heads: usize, head_dim: usize, context: usize) -> Scene {
+    let cells = Cells::KeysAndValues(CacheShape { layers: 2, kv_heads, head_dim });
+    Scene::row(cells, Heads { count: query_heads, dim: head_dim }, context)
+}
+
+/// All cases of the concept.
+pub(super) fn cases() -> Vec<Case> {
+    decode_scenes().iter().map(decode_case).collect()
+}
+
+fn decode_scenes() -> Vec<Scene> {
+    let mut scenes = Vec::new();
+    // Every instantiation, at contexts around the ends of a page and of a partition.
+    for (head_dim, contexts) in
+        [(64, [1, 15, 257, 600]), (80, [16, 17, 255, 33]), (96, [2, 48, 5, 260]), (128, [17, 257, 1, 30])]
+    {
+        for (group, context) in [1, 2, 4, 7].into_iter().zip(contexts) {
+            scenes.push(scene(group, 1, head_dim, context));
+        }
+    }
+    for head_dim in [192, 256] {
+        for (group, context) in [1, 2, 3, 8].into_iter().zip([18, 5, 33, 16]) {
+            scenes.push(scene(group, 1, head_dim, context));
+        }
+    }
+    scenes.extend([scene(4, 2, 8, 40), scene(3, 1, 16, 17), scene(10, 2, 32, 21)]);
+    // Groups of more than 8 heads take two turns.
+    scenes.push(scene(24, 2, 64, 20));
+    // Windows: within a page, over partitions, exactly the context, larger than it.
+    for (context, window) in [(40, 5), (600, 300), (600, 1), (100, 100), (100, 4096), (513, 257)] {
+        scenes.push(Scene { span: Span::Window(window), ..scene(2, 1, 64, context) });
+    }
+    scenes.push(Scene { softcap: Some(2.0), ..scene(2, 1, 64, 50) });
+    scenes.push(Scene { sinks: true, ..scene(4, 2, 64, 50) });
+    scenes.push(Scene { sinks: true, softcap: Some(30.0), span: Span::Window(280), ..scene(8, 2, 64, 300) });
+    // Several rows: of one partition and of three, with a prefix in common.
+    let sequences = vec![(40, 1), (530, 1), (1, 1), (256, 1)];
+    scenes.push(Scene { sequences, shared_pages: 2, sinks: true, ..scene(4, 2, 64, 1) });
+    // A prompt that is decoded row by row.
+    scenes.push(Scene { sequences: vec![(20, 5), (18, 2)], ..scene(2, 2, 64, 1) });
+    scenes
+}
+
+fn decode_case(scene: &Scene) -> Case {
+    let mut case = Case::new(scene.name("attention_decode"));
+    let Stage { tables, step, pool, query, weighing, expected } = scene.stage(&mut case, 1, Route::OneAnswer);
+    let Cells::KeysAndValues(shape) = scene.cells else { unreachable!("latent cells have their own kernel") };
+    let rows = tables.decode(scene.span).expect("rows");
+    let heads = scene.heads;
+    let bytes = AttentionDecode::scratch_bytes(rows.count, rows.longest, heads, &weighing);
+    let scratch = case.scratch("scratch", bytes);
+    let out = case.output_f32("out", expected, DECODE);
+    let attend = Attend { cache: PagedCache { pool, shape }, layer: 1, heads, weighing };
+    case.dispatch(AttentionDecode { rows, attend, step, scratch, query, out }.dispatches());
+    case
+}

@@ -1,0 +1,108 @@
+//! Joining partitions: `kernels/attention_combine.metal`.
+
+use arrayvec::ArrayVec;
+use wootz_backend::ops::Heads;
+
+use super::{StepSlices, Weighing, source};
+use crate::device::{Argument, Dispatch, Grid, Kernel, Slice, Work};
+use crate::kernel_args;
+
+kernel_args! {
+    /// Arguments of `attention_combine`.
+    pub struct CombineArguments {
+        /// Query heads.
+        heads: u32,
+        /// Elements of a head's result.
+        dims: u32,
+        /// How far back a row looks, in tokens; 0 is without end.
+        window: u32,
+        /// Partitions that scratch has room for, for each head of each row.
+        partitions: u32,
+        /// Whether there are sinks.
+        sinks: u32,
+    }
+}
+
+/// Dims and threads of a threadgroup.
+const THREADS: usize = 128;
+
+/// What a split kernel leaves for the rows whose context has several partitions.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Partials {
+    /// `[decode rows, heads, partitions, dims]` f32.
+    pub sums: Slice,
+    /// `[decode rows, heads, partitions, 2]` f32: the greatest score, the sum of powers.
+    pub stats: Slice,
+    /// The stride of both.
+    pub partitions: usize,
+}
+
+impl Partials {
+    /// Bytes of scratch for `rows` rows of `heads` with `partitions`.
+    pub fn bytes(rows: usize, heads: Heads, partitions: usize) -> usize {
+        match partitions {
+            1 => 0,
+            _ => 4 * rows * heads.count * partitions * (heads.dim + 2),
+        }
+    }
+
+    /// Divides scratch; none where no row has more than one partition.
+    pub fn of(scratch: Slice, rows: usize, heads: Heads, partitions: usize) -> Option<Partials> {
+        let stats = 8 * rows * heads.count * partitions;
+        let sums = Partials::bytes(rows, heads, partitions).checked_sub(stats)?;
+        Some(Partials { sums: scratch.part(0, sums), stats: scratch.part(sums, stats), partitions })
+    }
+}
+
+/// The second launch of a split kernel.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Combine {
+    /// How many decode rows.
+    pub rows: usize,
+    /// Query heads and elements of each result.
+    pub heads: Heads,
+    /// What the first launch was told.
+    pub weighing: Weighing,
+    /// The step.
+    pub step: StepSlices,
+    /// What the first launch left.
+    pub partials: Partials,
+    /// `[rows, heads, dims]`.
+    pub out: Slice,
+}
+
+impl Combine {
+    /// The launch.
+    pub fn dispatch(&self) -> Dispatch {
+        let Combine { heads, partials, .. } = *self;
+        let arguments = CombineArguments {
+            heads: heads.count as u32,
+            dims: heads.dim as u32,
+            window: self.weighing.window(),
+            partitions: partials.partitions as u32,
+            sinks: u32::from(self.weighing.sinks.is_some()),
+        };
+        let results = (self.rows * heads.width()) as u64;
+        Dispatch {
+            kernel: Kernel { source: source("attention_combine.metal"), entry: "attention_combine" },
+            arguments: ArrayVec::from_iter([
+                Argument::read(partials.sums),
+                Argument::read(partials.stats),
+                Argument::read(self.step.positions),
+                Argument::read(self.step.decode_rows),
+                self.weighing.sinks_or(partials.stats),
+                Argument::update(self.out),
+                Argument::inline(&arguments),
+            ]),
+            grid: Grid {
+                threadgroups: [heads.count as u32, self.rows as u32, heads.dim.div_ceil(THREADS) as u32],
+                threads: [THREADS as u32, 1, 1],
+            },
+            work: Work {
+                bytes_read: (partials.sums.length + partials.stats.length) as u64,
+                bytes_written: 4 * results,
+                operations: 2 * results * partials.partitions as u64,
+            },
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Attention of single rows: `kernels/attention_decode_*.metal`.
+
+use arrayvec::ArrayVec;
+use wootz_backend::ops::Heads;
+
+use super::combine::{Combine, Partials};
+use super::{Attend, DecodeRows, StepSlices, Weighing, source};
+use crate::device::{Argument, Dispatch, Grid, Kernel, Slice, Work};
+use crate::kernel_args;
+
+kernel_args! {
+    /// Arguments of the attention kernels.
+    pub struct AttentionArguments {
+        /// Query heads.
+        heads: u32,
+        /// Query heads that share a key/value head.
+        group: u32,
+        /// Elements from one page to the next.
+        page_stride: u32,
+        /// Elements from the beginning of a page to the layer's first cell.
+        layer_offset: u32,
+        /// How far back a row looks, in tokens; 0 is without end.
+        window: u32,
+        /// Partitions that scratch has room for, for each head of each row.
+        partitions: u32,
+        /// Whether there are sinks.
+        sinks: u32,
+        /// Factor on scores.
+        scale: f32,
+        /// Cap on scores; 0 is none.
+        softcap: f32,
+    }
+}
+
+/// Threads of a threadgroup.
+const THREADS: u32 = 128;
+
+/// Softmax attention of the step's decode rows over their sequences' pages.
+#[derive(Debug, Clone, Copy)]
+pub struct AttentionDecode {
+    /// Which rows: [`super::StepTables::decode`].
+    pub rows: DecodeRows,
+    /// Over what, and how.
+    pub attend: Attend,
+    /// The step.
+    pub step: StepSlices,
+    /// At least [`AttentionDecode::scratch_bytes`], 16-byte aligned.
+    pub scratch: Slice,
+    /// `[rows, heads, head_dim]`, rotated.
+    pub query: Slice,
+    /// `[rows, heads, head_dim]`; only the decode rows are written.
+    pub out: Slice,
+}
+
+impl AttentionDecode {
+    /// Bytes of scratch that `rows` decode rows at positions up to `longest` need.
+    pub fn scratch_bytes(rows: usize, longest: usize, heads: Heads, weighing: &Weighing) -> usize {
+        Partials::bytes(rows, heads, weighing.partitions(longest))
+    }
+
+    /// One launch, or two where a row's context has more than one partition.
+    pub fn dispatches(&self) -> ArrayVec<Dispatch, 2> {
+        let (heads, weighing) = (self.attend.heads, self.attend.weighing);
+        let partitions = weighing.partitions(self.rows.longest);
+        let partials = Partials::of(self.scratch, self.rows.count, heads, partitions);
+        let mut dispatches = ArrayVec::from_iter([self.split(partitions, partials)]);
+        dispatches.extend(partials.map(|partials| {
+            let (rows, step, out) = (self.rows.count, self.step, self.out);
+            Combine { rows, heads, weighing, step, partials, out }.dispatch()
+        }));
+        dispatches
+    }
+
+    fn split(&self, partitions: usize, partials: Option<Partials>) -> Dispatch {
+        let Attend { cache, heads, weighing, .. } = self.attend;
+        let variant = Variant::of(heads.dim, self.attend.group());
+        let blocks = self.attend.group().div_ceil(variant.heads);
+        let kv_heads = cache.shape.kv_heads;
+        let (sums, stats) = match partials {
+            Some(partials) => (Argument::write(partials.sums), Argument::write(partials.stats)),
+            None => (Argument::read(self.query), Argument::read(self.query)),
+        };
+        let rows_bytes = 4 * (self.rows.count * heads.width()) as u64;
+        let cache_bytes = (self.rows.tokens * kv_heads * heads.dim * 2 * 2) as u64;
+        Dispatch {
+            kernel: variant.kernel,
+            arguments: ArrayVec::from_iter([
+                Argument::read(self.query),
+                Argument::read(cache.pool),
+                Argument::read(self.step.positions),
+                Argument::read(self.step.row_pages),
+                Argument::read(self.step.pages),
+                Argument::read(self.step.decode_rows),
+                weighing.sinks_or(self.query),
+                sums,
+                stats,
+                Argument::update(self.out),
+                Argument::inline(&self.attend.arguments(partitions)),
+            ]),
+            grid: Grid {
+                threadgroups: [partitions as u32, (kv_heads * blocks) as u32, self.rows.count as u32],
+                threads: [THREADS, 1, 1],
+            },
+            work: Work {
+                bytes_read: cache_bytes + rows_bytes,
+                bytes_written: partials.map_or(rows_bytes, |partials| partials.sums.length as u64),
+                operations: 4 * (self.rows.tokens * heads.width()) as u64,
+            },
+        }
+    }
+}
+
+/// The instantiations of a file of one head size.
+macro_rules! variants {
+    ($head_dim:literal) => {
+        &[
+            (1, concat!("attention_decode_", $head_dim, "_x1")),
+            (2, concat!("attention_decode_", $head_dim, "_x2")),
+            (4, concat!("attention_decode_", $head_dim, "_x4")),
+            (8, concat!("attention_decode_", $head_dim, "_x8")),
+        ]
+    };
+}
+
+/// An instantiation of the kernel.
+struct Variant {
+    kernel: Kernel,
+    /// Query heads that it takes at once.
+    heads: usize,
+}
+
+impl Variant {
+    /// The one that takes a whole group of query heads at once and wastes least; for more than 8, blocks of 8.
+    ///
+    /// # Panics
+    /// For a head size that is not in [`super::HEAD_SIZES`]: that is refused at load.
+    fn of(head_dim: usize, group: usize) -> Variant {
+        let (file, sizes): (_, &[(usize, &'static str)]) = match head_dim {
+            8 => ("attention_decode_small.metal", &[(4, "attention_decode_8_x4")]),
+            16 => ("attention_decode_small.metal", &[(4, "attention_decode_16_x4")]),
+            32 => ("attention_decode_small.metal", &[(4, "attention_decode_32_x4")]),
+            64 => ("attention_decode_64.metal", variants!("64")),
+            80 => ("attention_decode_80.metal", variants!("80")),
+            96 => ("attention_decode_96.metal", variants!("96")),
+            128 => ("attention_decode_128.metal", variants!("128")),
+            192 => ("attention_decode_192.metal", variants!("192")),
+            256 => ("attention_decode_256.metal", variants!("256")),
+            other => panic!("no attention kernel for a head size of {other}"),
+        };
+        let (heads, entry) = *sizes.iter().find(|(heads, _)| *heads >= group).unwrap_or(&sizes[sizes.len() - 1]);
+        Variant { kernel: Kernel { source: source(file), entry }, heads }
+    }
+}

@@ -1,0 +1,267 @@
+// Attention of single rows over pages: the decode kernel.
+//
+//   score[t]  = softcap(scale · query · key[t])                  for the tokens t that the row looks at
+//   out       = Σ e^(score[t] - most) · value[t] / (Σ e^(score[t] - most) + e^(sink - most))
+//
+// Shapes: query and out [rows, heads, D] f32; pool f16, K transposed [D][16] and V [16][D] in each cell.
+// One threadgroup of 4 simdgroups takes one partition of 256 tokens (16 pages), one kv head and one row, for up to G query
+// heads of that kv head at once, so that K and V are read once for all of them. (G is 1, 2, 4 or 8; a larger group of
+// query heads is split, and shares what the cache keeps.) Grid: [partitions, kv_heads · blocks of G, decode rows].
+//
+// 1. Scores. A simdgroup takes 4 pages at a time, 8 lanes each. A lane reads 16 bytes: 8 tokens of one dim.
+//
+//        page      tokens 0-7   tokens 8-15            8 lanes read 128 bytes, one after another: 4 dims of a page.
+//        dim 0       lane 0       lane 1               A lane adds up its 8 tokens over dims 0, 4, 8, …; then the four
+//        dim 1       lane 2       lane 3     next:     lanes that have the same tokens add, each keeping two of
+//        dim 2       lane 4       lane 5     dims 4-7  the eight: 6·G shuffles for 4 pages. (With 32 lanes on one
+//        dim 3       lane 6       lane 7               page there would be 15 lanes to add up with, for each page.)
+//
+// 2. Softmax of the partition: a simdgroup takes a head, a lane 8 tokens of it. No running maximum: a partition has one.
+// 3. Values. A simdgroup takes 4 pages; a lane reads 16 bytes: 8 dims of one token; D/8 lanes read a token, the others
+//    the next tokens. The lanes that have the same dims add by shuffles, the simdgroups one after another in memory.
+// 4. A row whose context lies in one partition is finished here. Others leave sums, maxima and sums of powers to
+//    attention_combine, which adds the partitions in ascending order.
+//
+// One answer: which tokens a sum takes, and in which order, follows from the row's position and window alone.
+// Neither the batch, nor the grid, nor other rows change a bit.
+//
+// Bytes: K and V once, 4 · D · tokens a kv head; query and out 8 · D a head; sums 8 · D a head and partition over 1 (1.6%
+// of K and V at most). FLOPs: 4 · D · heads · tokens: with 8 heads a kv head 8 a byte, still below what any GPU has for
+// a byte. In registers: 8·G sums, 16 of loads in flight (4 of 16 bytes); in threadgroup memory D·G + 256·G floats: 16 KiB
+// at most. D is a multiple of 8, up to 256.
+//
+// Tokens outside the window or behind the row are not read as values; as keys they are read where their page is,
+// and their score is replaced: what lies there, NaN too, goes nowhere.
+// Numerics: f32 throughout; K and V are what the cache rounded. Twin: wootz_gpu::twins::attention::attend.
+#pragma once
+#include "common/attention.h"
+
+// Simdgroups of a threadgroup.
+constant constexpr ushort DECODE_SIMDGROUPS = 4;
+
+// G neighbouring numbers of threadgroup memory: 16 bytes at a time where G allows.
+template <ushort G>
+inline void load_heads(threadgroup const float* from, thread float* to)
+{
+    if (G % 4 == 0) {
+        for (ushort i = 0; i < G; i += 4) {
+            const float4 four = *(threadgroup const float4*)(from + i);
+            for (ushort j = 0; j < 4; j++) to[(i + j) % G] = four[j];
+        }
+    } else {
+        for (ushort i = 0; i < G; i++) to[i] = from[i];
+    }
+}
+
+// Adds weights[g] · (8 halves) to each head's sums.
+template <ushort G>
+inline void add_eight(uint4 eight, thread const float* weights, thread float4* low, thread float4* high)
+{
+    const uint2 low_bits = eight.xy, high_bits = eight.zw;
+    const float4 first = float4(as_type<half4>(low_bits)), second = float4(as_type<half4>(high_bits));
+    for (ushort g = 0; g < G; g++) {
+        low[g] += weights[g] * first;
+        high[g] += weights[g] * second;
+    }
+}
+
+// The tokens that a threadgroup looks at: first to position, in pages from `begin` on.
+struct Partition {
+    uint begin;
+    uint first;
+    uint position;
+
+    bool looks_at(uint token) const { return token >= first && token <= position; }
+    bool has_page(uint page) const
+    {
+        const uint token = begin + page * PAGE_TOKENS;
+        return token <= position && token + PAGE_TOKENS > first;
+    }
+};
+
+// Step 1 for 4 pages of the partition, of which this simdgroup's first is `page`: scores[token][head].
+template <ushort D, ushort G>
+inline void decode_scores(
+    device const half* pool, threadgroup const ulong* cells, threadgroup const float* queries,
+    threadgroup float* scores, Partition partition, uint page, float softcap, ushort lane)
+{
+    constexpr ushort LOADS = D % 16 == 0 ? 4 : 2;
+    const uint own_page = page + lane / 8;
+    float4 low[G], high[G];
+    for (ushort g = 0; g < G; g++) low[g] = high[g] = float4(0.0f);
+    if (partition.has_page(own_page)) {
+        device const uint4* keys = (device const uint4*)(pool + cells[own_page]) + lane % 8;
+        threadgroup const float* query = queries + lane % 8 / 2 * G;
+        for (ushort i = 0; i < D / 4; i += LOADS) {
+            uint4 eight[LOADS];
+            for (ushort j = 0; j < LOADS; j++) eight[j] = keys[(i + j) * 8];
+            for (ushort j = 0; j < LOADS; j++) {
+                float weights[G];
+                load_heads<G>(query + (i + j) * 4 * G, weights);
+                add_eight<G>(eight[j], weights, low, high);
+            }
+        }
+    }
+    // Lanes that differ in bits 1 and 2 have other dims of the same tokens.
+    const bool upper_four = lane & 2, upper_two = lane & 4;
+    const uint slot = lane % 2 * 8 + (upper_four ? 4 : 0) + (upper_two ? 2 : 0);
+    const uint local_token = own_page * PAGE_TOKENS + slot;
+    const uint token = partition.begin + local_token;
+    for (ushort g = 0; g < G; g++) {
+        const float4 four = (upper_four ? high[g] : low[g])
+            + simd_shuffle_xor(upper_four ? low[g] : high[g], ushort(2));
+        const float2 front = four.xy, back = four.zw;
+        const float2 two = (upper_two ? back : front) + simd_shuffle_xor(upper_two ? front : back, ushort(4));
+        scores[local_token * G + g] = partition.looks_at(token) ? softcapped(two.x, softcap) : NO_SCORE;
+        scores[(local_token + 1) * G + g] = partition.looks_at(token + 1) ? softcapped(two.y, softcap) : NO_SCORE;
+    }
+}
+
+// Step 2 for one head: scores become powers. Returns their greatest score and their sum.
+template <ushort G>
+inline float2 decode_softmax(threadgroup float* scores, Partition partition, ushort head, ushort lane)
+{
+    float score[PARTITION_TOKENS / 32];
+    float most = NO_SCORE, sum = 0.0f;
+    for (ushort i = 0; i < PARTITION_TOKENS / 32; i++) {
+        score[i] = scores[(lane + 32 * i) * G + head];
+        most = max(most, score[i]);
+    }
+    most = simd_max(most);
+    for (ushort i = 0; i < PARTITION_TOKENS / 32; i++) {
+        const uint token = lane + 32 * i;
+        const float power = partition.looks_at(partition.begin + token) ? power_of(score[i], most) : 0.0f;
+        scores[token * G + head] = power;
+        sum += power;
+    }
+    return float2(most, simd_sum(sum));
+}
+
+// Step 3 for 4 pages: lanes below D/8 return the sums of 8 dims in low and high.
+template <ushort D, ushort G>
+inline void decode_values(
+    device const half* pool, threadgroup const ulong* cells, threadgroup const float* powers,
+    Partition partition, uint first_page, ushort lane, thread float4* low, thread float4* high)
+{
+    constexpr ushort LANES = D / 8;                                       // that read one token
+    constexpr ushort TOKENS = 32 / LANES < 16 ? 32 / LANES : 16;          // that are read at once
+    constexpr ushort ROUNDS = (PAGE_TOKENS + TOKENS - 1) / TOKENS;        // for a page
+    constexpr ushort LOADS = ROUNDS % 4 == 0 ? 4 : ROUNDS % 3 == 0 ? 3 : ROUNDS % 2 == 0 ? 2 : 1;
+    for (ushort g = 0; g < G; g++) low[g] = high[g] = float4(0.0f);
+    for (uint page = first_page; page < first_page + PARTITION_PAGES / DECODE_SIMDGROUPS; page++) {
+        if (!partition.has_page(page)) continue;
+        device const uint4* values = (device const uint4*)(pool + cells[page] + D * PAGE_TOKENS) + lane;
+        for (ushort i = 0; i < ROUNDS; i += LOADS) {
+            uint4 eight[LOADS];
+            bool wanted[LOADS];
+            for (ushort j = 0; j < LOADS; j++) {
+                const uint slot = (i + j) * TOKENS + lane / LANES;
+                wanted[j] = lane < LANES * TOKENS && slot < PAGE_TOKENS
+                    && partition.looks_at(partition.begin + page * PAGE_TOKENS + slot);
+                eight[j] = uint4(0);
+                if (wanted[j]) eight[j] = values[(i + j) * TOKENS * LANES];
+            }
+            for (ushort j = 0; j < LOADS; j++) {
+                if (!wanted[j]) continue;
+                float weights[G];
+                load_heads<G>(powers + (page * PAGE_TOKENS + (i + j) * TOKENS + lane / LANES) * G, weights);
+                add_eight<G>(eight[j], weights, low, high);
+            }
+        }
+    }
+    for (ushort g = 0; g < G; g++) {
+        if (TOKENS == 3) {
+            low[g] += simd_shuffle_down(low[g], LANES) + simd_shuffle_down(low[g], ushort(2 * LANES));
+            high[g] += simd_shuffle_down(high[g], LANES) + simd_shuffle_down(high[g], ushort(2 * LANES));
+        } else {
+            for (ushort step = TOKENS / 2; step > 0; step /= 2) {
+                low[g] += simd_shuffle_down(low[g], ushort(step * LANES));
+                high[g] += simd_shuffle_down(high[g], ushort(step * LANES));
+            }
+        }
+    }
+}
+
+template <ushort D, ushort G>
+kernel void attention_decode(
+    device const float* query         [[buffer(0)]],   // [rows, heads, D]
+    device const half* pool           [[buffer(1)]],
+    device const uint* positions      [[buffer(2)]],   // [rows]
+    device const uint* row_pages      [[buffer(3)]],   // [rows]
+    device const uint* pages          [[buffer(4)]],
+    device const uint* decode_rows    [[buffer(5)]],
+    device const float* sinks         [[buffer(6)]],   // [heads], where args.sinks is set
+    device float* partial             [[buffer(7)]],   // [decode rows, heads, partitions, D]
+    device float2* stats              [[buffer(8)]],   // [decode rows, heads, partitions] greatest score, sum of powers
+    device float* out                 [[buffer(9)]],   // [rows, heads, D]
+    constant AttentionArguments& args [[buffer(10)]],
+    uint3 group      [[threadgroup_position_in_grid]],
+    ushort thread_id [[thread_index_in_threadgroup]],
+    ushort simdgroup [[simdgroup_index_in_threadgroup]],
+    ushort lane      [[thread_index_in_simdgroup]])
+{
+    threadgroup float queries[D * G];                  // [dim][head], scaled; after step 1 the sums [head][dim]
+    threadgroup float scores[PARTITION_TOKENS * G];    // [token][head]; after step 2 powers
+    threadgroup float2 head_stats[G];
+    threadgroup ulong cells[PARTITION_PAGES];
+    constexpr ushort THREADS = 32 * DECODE_SIMDGROUPS;
+
+    const uint row = decode_rows[group.z], position = positions[row];
+    const uint2 partitions = row_partitions(position, args.window);
+    if (group.x >= partitions.y) return;
+    const Partition partition = {
+        (partitions.x + group.x) * PARTITION_TOKENS, first_token(position, args.window), position};
+
+    const uint blocks = (args.group + G - 1) / G, kv_head = group.y / blocks;
+    const uint first_head = kv_head * args.group + group.y % blocks * G;
+    const uint heads = min(uint(G), args.group - group.y % blocks * G);
+    device const float* own_query = query + (ulong(row) * args.heads + first_head) * D;
+    for (uint i = thread_id; i < D * G; i += THREADS)
+        queries[i % D * G + i / D] = i / D < heads ? own_query[i] * args.scale : 0.0f;
+    if (thread_id < PARTITION_PAGES) {
+        const uint page = partition.begin / PAGE_TOKENS + thread_id;
+        ulong cell = 0;
+        if (partition.has_page(thread_id))
+            cell = ulong(pages[row_pages[row] + page]) * args.page_stride + args.layer_offset
+                + kv_head * 2 * D * PAGE_TOKENS;
+        cells[thread_id] = cell;
+    }
+    threadgroup_barrier(mem_flags::mem_threadgroup);
+
+    const uint first_page = simdgroup * (PARTITION_PAGES / DECODE_SIMDGROUPS);
+    decode_scores<D, G>(pool, cells, queries, scores, partition, first_page, args.softcap, lane);
+    threadgroup_barrier(mem_flags::mem_threadgroup);
+
+    for (ushort head = simdgroup; head < G; head += DECODE_SIMDGROUPS) {
+        const float2 own = decode_softmax<G>(scores, partition, head, lane);
+        if (lane == 0) head_stats[head] = own;
+    }
+    threadgroup_barrier(mem_flags::mem_threadgroup);
+
+    float4 low[G], high[G];
+    decode_values<D, G>(pool, cells, scores, partition, first_page, lane, low, high);
+    for (ushort turn = 0; turn < DECODE_SIMDGROUPS; turn++) {
+        if (simdgroup == turn && lane < D / 8) {
+            for (ushort g = 0; g < G; g++) {
+                threadgroup float4* sums = (threadgroup float4*)(queries + g * D + lane * 8);
+                sums[0] = turn == 0 ? low[g] : sums[0] + low[g];
+                sums[1] = turn == 0 ? high[g] : sums[1] + high[g];
+            }
+        }
+        threadgroup_barrier(mem_flags::mem_threadgroup);
+    }
+
+    for (uint i = thread_id; i < D * heads; i += THREADS) {
+        const uint head = first_head + i / D;
+        const float2 own = head_stats[i / D];
+        if (partitions.y == 1) {
+            const float sink = args.sinks ? sinks[head] : 0.0f;
+            out[(ulong(row) * args.heads + head) * D + i % D] =
+                queries[i] * final_factor(own.x, own.y, args.sinks, sink);
+        } else {
+            const ulong at = (ulong(group.z) * args.heads + head) * args.partitions + group.x;
+            partial[at * D + i % D] = queries[i];
+            if (i % D == 0) stats[at] = own;
+        }
+    }
+}
