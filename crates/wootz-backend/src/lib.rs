@@ -8,6 +8,7 @@ pub mod error;
 pub mod model;
 pub mod ops;
 pub mod program;
+pub mod sampling;
 pub mod step;
 
 pub use binding::Binding;

@@ -4,6 +4,7 @@ use wootz_spec::ModelSpec;
 
 use crate::cache::CacheShape;
 use crate::error::BackendError;
+use crate::sampling::{Draw, DrawFailure, Logprobs, Sampled, SamplingSettings};
 use crate::step::{Step, StepLimits};
 
 /// A model loaded on a device, with its key/value pool.
@@ -26,4 +27,34 @@ pub trait Model: Send {
     /// A malformed step is refused before anything is computed ([`Step::validate`]). Where the device fails
     /// in the middle, the pages that the step writes hold nothing of use; all others are unharmed.
     fn forward(&mut self, step: &Step) -> Result<&[f32], BackendError>;
+
+    /// The part of it that runs steps without being waited for, where the device can draw tokens itself.
+    fn pipeline(&mut self) -> Option<&mut dyn Pipeline> {
+        None
+    }
+}
+
+/// Steps that follow each other without a wait between them.
+///
+/// A step is submitted while the one before it still runs. Its rows may name tokens that are not known yet
+/// ([`pending`](crate::step::pending)): what a sample row of the step before draws. They stay on the device.
+pub trait Pipeline {
+    /// Whether the device can draw so. If not, the caller takes the logits of [`Model::forward`] and draws itself.
+    fn draws(&self, settings: &SamplingSettings, logprobs: Logprobs) -> bool;
+
+    /// Starts a step after all that were started before, and returns. There is a draw for each sample row, in order.
+    ///
+    /// # Errors
+    /// A malformed step is refused, and nothing was started.
+    fn submit(&mut self, step: &Step, draws: &[Draw<'_>]) -> Result<(), BackendError>;
+
+    /// Waits for the oldest step that was not collected yet: what each sample row drew.
+    ///
+    /// # Errors
+    /// Where the device failed in it; as with [`Model::forward`], pages of other steps are unharmed, but a step that was
+    /// submitted after it and names its tokens has drawn nothing of use.
+    ///
+    /// # Panics
+    /// If no step is under way.
+    fn collect(&mut self) -> Result<Vec<Result<Sampled, DrawFailure>>, BackendError>;
 }

@@ -5,6 +5,20 @@ use std::ops::Range;
 /// Tokens in a page of the key/value pool.
 pub const PAGE_TOKENS: usize = 16;
 
+/// Marks a token of a step that is not known yet; the other bits are the sample row that draws it.
+const PENDING: u32 = 1 << 31;
+
+/// In [`Step::tokens`]: the token that sample row `sample` of the step before draws. See
+/// [`Pipeline`](crate::model::Pipeline).
+pub fn pending(sample: u32) -> u32 {
+    PENDING | sample
+}
+
+/// The sample row of a token that is [`pending`]; `None` for one that is known.
+pub fn pending_sample(token: u32) -> Option<u32> {
+    (token & PENDING != 0).then_some(token & !PENDING)
+}
+
 /// What one forward pass works on. Written by the engine's scheduler, read by every backend.
 ///
 /// Rows are tokens: row `r` of every activation buffer belongs to `tokens[r]`. The rows of one sequence are
@@ -92,8 +106,20 @@ impl Step {
     /// Whether a model with these limits can run the step. Every backend asks this first, so that none indexes
     /// out of bounds whatever the engine does.
     pub fn validate(&self, limits: &StepLimits) -> Result<(), StepError> {
+        self.validate_after(limits, 0)
+    }
+
+    /// The same for a step after one with `samples` sample rows, whose draws its tokens may name ([`pending`]).
+    pub fn validate_after(&self, limits: &StepLimits, samples: usize) -> Result<(), StepError> {
         self.validate_sizes(limits)?;
-        below("token", &self.tokens, limits.vocab)?;
+        let known = |token: u32| match pending_sample(token) {
+            None => (token as usize) < limits.vocab,
+            Some(sample) => (sample as usize) < samples,
+        };
+        if let Some(index) = self.tokens.iter().position(|&token| !known(token)) {
+            let found = self.tokens[index] as usize;
+            return Err(StepError::OutOfRange { what: "token", index, found, limit: limits.vocab });
+        }
         below("position", &self.positions, limits.positions)?;
         below("page", &self.page_table, limits.pages)?;
         below("sampled row", &self.sample_rows, self.rows())?;

@@ -12,7 +12,7 @@ use wootz_backend::model::Model;
 use crate::EngineError;
 use crate::event::{Event, EventKind};
 use crate::request::{Request, RequestId};
-use crate::scheduler::Scheduler;
+use crate::scheduler::{Scheduler, UnderWay};
 
 /// A running engine. Dropping it ends the thread after the step in flight.
 #[derive(Debug)]
@@ -115,14 +115,51 @@ impl Worker {
     fn run(&mut self, inbox: &Receiver<Submission>) {
         while self.receive(inbox) {
             self.drop_cancelled();
-            let Some(step) = self.scheduler.plan() else { continue };
-            let events = match self.model.forward(&step) {
-                Ok(logits) => self.scheduler.apply(&step, logits),
-                Err(error) => self.scheduler.fail(&EngineError::Backend(Arc::new(error))),
-            };
+            let events = if self.device_draws() { self.step_ahead() } else { self.step_alone() };
             for event in events {
                 self.send(event);
             }
+        }
+    }
+
+    /// Whether the device can draw the tokens of everybody, so that steps may follow each other without a wait.
+    fn device_draws(&mut self) -> bool {
+        let Some(pipeline) = self.model.pipeline() else { return false };
+        self.scheduler.asked().all(|(settings, logprobs)| pipeline.draws(settings, logprobs))
+    }
+
+    /// Keeps two steps under way, and takes in the older one: the device goes on with the other meanwhile.
+    fn step_ahead(&mut self) -> Vec<Event> {
+        let Some(pipeline) = self.model.pipeline() else { return Vec::new() };
+        while self.scheduler.under_way() < 2 {
+            let Some(step) = self.scheduler.plan() else { break };
+            if let Err(error) = pipeline.submit(&step, &self.scheduler.draws()) {
+                return self.scheduler.fail(UnderWay::Newest, &EngineError::Backend(Arc::new(error)));
+            }
+        }
+        self.collect()
+    }
+
+    /// One step whose logits come back before the next is planned.
+    fn step_alone(&mut self) -> Vec<Event> {
+        if self.scheduler.under_way() > 0 {
+            return self.collect();
+        }
+        let Some(step) = self.scheduler.plan() else { return Vec::new() };
+        match self.model.forward(&step) {
+            Ok(logits) => self.scheduler.apply(logits),
+            Err(error) => self.scheduler.fail(UnderWay::Oldest, &EngineError::Backend(Arc::new(error))),
+        }
+    }
+
+    /// Takes in the oldest step under way, if there is one.
+    fn collect(&mut self) -> Vec<Event> {
+        let Some(pipeline) = self.model.pipeline().filter(|_| self.scheduler.under_way() > 0) else {
+            return Vec::new();
+        };
+        match pipeline.collect() {
+            Ok(drawn) => self.scheduler.apply_drawn(&drawn),
+            Err(error) => self.scheduler.fail(UnderWay::Oldest, &EngineError::Backend(Arc::new(error))),
         }
     }
 

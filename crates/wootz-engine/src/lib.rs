@@ -24,6 +24,7 @@ pub use perplexity::{Perplexity, PerplexityText, perplexity};
 pub use request::{Request, RequestId};
 pub use sampler::{
     Logprobs, PenaltyWindow, Place, Sampled, SampledLogprobs, Sampler, SamplingSettings, TokenLogprob,
+    validate,
 };
-pub use scheduler::Scheduler;
+pub use scheduler::{Scheduler, UnderWay};
 pub use stop::{Passed, StopFilter};

@@ -7,7 +7,8 @@
 use std::collections::VecDeque;
 
 use wootz_backend::cache::pages_for;
-use wootz_backend::step::{PAGE_TOKENS, SequenceSlice, Step, StepLimits};
+use wootz_backend::sampling::{Draw, DrawFailure, Logprobs, Sampled, SamplingSettings};
+use wootz_backend::step::{PAGE_TOKENS, SequenceSlice, Step, StepLimits, pending};
 
 use crate::EngineError;
 use crate::event::{Event, EventKind, FinishReason};
@@ -29,8 +30,10 @@ pub struct Scheduler {
     running: Vec<Sequence>,
     /// Finished sequences whose pages may serve as a prefix, least recently used first.
     retained: Vec<Prefix>,
-    /// The sequences of the step in flight, as in its `sequences`.
-    planned: Vec<Planned>,
+    /// Sequences that have ended, or were cancelled, while a step under way still writes to their pages.
+    leaving: Vec<Sequence>,
+    /// The steps under way, oldest first: their sequences, as in [`Step::sequences`].
+    planned: VecDeque<Vec<Planned>>,
 }
 
 /// Tokens whose keys and values are in pages that no sequence uses.
@@ -40,13 +43,23 @@ struct Prefix {
     pages: Vec<Page>,
 }
 
-/// A sequence's part in the step in flight.
+/// A sequence's part in a step under way.
 #[derive(Debug, Clone, Copy)]
 struct Planned {
     request: RequestId,
-    rows: usize,
     /// Its row of the logits, where its next token is to be chosen.
     sample: Option<usize>,
+    /// The token before that one is not known yet: this sample row of the step before draws it.
+    pending: Option<u32>,
+}
+
+/// A step under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnderWay {
+    /// The one that was planned first.
+    Oldest,
+    /// The one that was planned last.
+    Newest,
 }
 
 impl Scheduler {
@@ -60,7 +73,8 @@ impl Scheduler {
             waiting: VecDeque::new(),
             running: Vec::new(),
             retained: Vec::new(),
-            planned: Vec::new(),
+            leaving: Vec::new(),
+            planned: VecDeque::new(),
         }
     }
 
@@ -81,7 +95,7 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Forgets a request. What it has computed stays as a prefix. To be called between `apply` and `plan`.
+    /// Forgets a request. What it has computed stays as a prefix.
     pub fn cancel(&mut self, id: RequestId) {
         if let Some(index) = self.waiting.iter().position(|sequence| sequence.id == id) {
             // It may hold a prefix already.
@@ -89,26 +103,37 @@ impl Scheduler {
         }
         if let Some(index) = self.running.iter().position(|sequence| sequence.id == id) {
             let sequence = self.running.remove(index);
-            self.retain(sequence);
+            self.leave(sequence);
         }
     }
 
-    /// Whether there is nothing to plan.
+    /// Whether there is nothing to plan, and nothing under way.
     pub fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.running.is_empty()
+        self.waiting.is_empty() && self.running.is_empty() && self.planned.is_empty()
     }
 
-    /// The next step, or `None` when there is nothing to do.
+    /// How many planned steps are neither applied nor failed.
+    pub fn under_way(&self) -> usize {
+        self.planned.len()
+    }
+
+    /// How every request that waits or runs wants its tokens drawn.
+    pub fn asked(&self) -> impl Iterator<Item = (&SamplingSettings, Logprobs)> {
+        self.waiting.iter().chain(&self.running).map(|sequence| sequence.sampler.asked())
+    }
+
+    /// The next step, or `None` when there is nothing to do before a step under way has been applied.
+    ///
+    /// With a step under way, its draws are not known: rows that need them name them by
+    /// [`pending`](wootz_backend::step::pending). At most one may be under way then.
     pub fn plan(&mut self) -> Option<Step> {
+        debug_assert!(self.planned.len() < 2, "a token can be pending on the step before only");
         self.admit();
-        if self.running.is_empty() {
-            return None;
-        }
-        self.planned.clear();
         let mut step = Step::default();
+        let mut planned = Vec::new();
         let answering = self.running.iter().filter(|sequence| sequence.pending() == 1).count();
         let mut prompt_rows = self.limits.rows.saturating_sub(answering);
-        for sequence in &self.running {
+        for sequence in &mut self.running {
             let rows = match sequence.pending() {
                 1 => 1,
                 pending => {
@@ -120,35 +145,74 @@ impl Scheduler {
             if rows > 0 {
                 let sample = (rows == sequence.pending()).then_some(step.sample_rows.len());
                 add_rows(&mut step, sequence, rows);
-                if sample.is_some() {
+                planned.push(Planned { request: sequence.id, sample, pending: sequence.awaited });
+                sequence.computed += rows;
+                sequence.under_way += 1;
+                if let Some(sample) = sample {
                     step.sample_rows.push(step.tokens.len() as u32 - 1);
+                    sequence.awaited = Some(sample as u32);
                 }
-                self.planned.push(Planned { request: sequence.id, rows, sample });
             }
         }
+        if planned.is_empty() {
+            return None;
+        }
+        self.planned.push_back(planned);
         Some(step)
     }
 
-    /// Takes in the logits `[samples, vocab]` of the planned step, and says what that means for the requests.
-    pub fn apply(&mut self, step: &Step, logits: &[f32]) -> Vec<Event> {
+    /// How each sample row of the step that was planned last is to be drawn, in order.
+    pub fn draws(&self) -> Vec<Draw<'_>> {
+        let Some(planned) = self.planned.back() else { return Vec::new() };
+        let sampled = planned.iter().filter(|planned| planned.sample.is_some());
+        let draw = |planned: &Planned| {
+            let sequence = self.running.iter().find(|sequence| sequence.id == planned.request)?;
+            let (settings, logprobs) = sequence.sampler.asked();
+            let index = (sequence.generated() + usize::from(planned.pending.is_some())) as u64;
+            Some(Draw { settings, logprobs, context: &sequence.tokens, pending: planned.pending, index })
+        };
+        sampled.filter_map(draw).collect()
+    }
+
+    /// Takes in the logits `[samples, vocab]` of the oldest step under way, and says what they mean for the requests.
+    pub fn apply(&mut self, logits: &[f32]) -> Vec<Event> {
         let vocab = self.limits.vocab;
-        debug_assert_eq!(logits.len(), step.sample_rows.len() * vocab);
+        self.apply_with(|sequence, sample| {
+            let place = Place { context: &sequence.tokens, draw: sequence.generated() as u64 };
+            sequence.sampler.sample(&logits[sample * vocab..][..vocab], place)
+        })
+    }
+
+    /// The same with tokens that the device drew, one a sample row.
+    pub fn apply_drawn(&mut self, drawn: &[Result<Sampled, DrawFailure>]) -> Vec<Event> {
+        self.apply_with(|_, sample| match &drawn[sample] {
+            Ok(sampled) => Ok(sampled.clone()),
+            Err(DrawFailure::BrokenLogit { token, found }) => {
+                Err(EngineError::BrokenLogit { token: *token, found: *found })
+            }
+            Err(DrawFailure::NoTokenLeft) => Err(EngineError::NoTokenLeft),
+        })
+    }
+
+    /// Takes in the oldest step under way, whose tokens `choose` gives by sequence and sample row.
+    fn apply_with(
+        &mut self,
+        mut choose: impl FnMut(&mut Sequence, usize) -> Result<Sampled, EngineError>,
+    ) -> Vec<Event> {
         let mut events = Vec::new();
-        for planned in std::mem::take(&mut self.planned) {
-            let Some(index) = self.running.iter().position(|sequence| sequence.id == planned.request) else {
-                continue;
-            };
+        for planned in self.planned.pop_front().unwrap_or_default() {
+            let Some(index) = self.done_with(planned.request) else { continue };
             let sequence = &mut self.running[index];
-            sequence.computed += planned.rows;
             let Some(sample) = planned.sample else { continue };
             if sequence.generated() == 0 {
                 let kind = EventKind::Prompted { reused: sequence.reused };
                 events.push(Event { request: sequence.id, kind });
             }
-            let row = &logits[sample * vocab..(sample + 1) * vocab];
-            let place = Place { context: &sequence.tokens, draw: sequence.generated() as u64 };
+            if sequence.under_way == 0 {
+                sequence.awaited = None;
+            }
             let mut ended = None;
-            match sequence.sampler.sample(row, place) {
+            match choose(sequence, sample) {
                 Err(error) => ended = Some(EventKind::Failed(error)),
                 Ok(sampled) if sequence.end_tokens.contains(&sampled.token) => {
                     let reason = FinishReason::EndToken(sampled.token);
@@ -166,23 +230,52 @@ impl Scheduler {
             if let Some(kind) = ended {
                 let sequence = self.running.remove(index);
                 events.push(Event { request: sequence.id, kind });
-                self.retain(sequence);
+                self.leave(sequence);
             }
         }
         events
     }
 
-    /// The planned step failed on the device: its sequences end, their pages are free and hold nothing of worth.
-    pub fn fail(&mut self, error: &EngineError) -> Vec<Event> {
+    /// A step under way failed on the device, or could not be started: its sequences end, and their pages hold nothing
+    /// of worth.
+    pub fn fail(&mut self, which: UnderWay, error: &EngineError) -> Vec<Event> {
+        let planned = match which {
+            UnderWay::Oldest => self.planned.pop_front(),
+            UnderWay::Newest => self.planned.pop_back(),
+        };
         let mut events = Vec::new();
-        for planned in std::mem::take(&mut self.planned) {
-            if let Some(index) = self.running.iter().position(|sequence| sequence.id == planned.request) {
-                let sequence = self.running.remove(index);
-                self.pool.give_back(sequence.pages);
+        for planned in planned.unwrap_or_default() {
+            if let Some(index) = self.done_with(planned.request) {
+                let mut sequence = self.running.remove(index);
+                sequence.computed = 0;
+                self.leave(sequence);
                 events.push(Event { request: planned.request, kind: EventKind::Failed(error.clone()) });
             }
         }
         events
+    }
+
+    /// Notes that a step with rows of this request is over. The request's place among the running ones, if it is
+    /// still one of them.
+    fn done_with(&mut self, request: RequestId) -> Option<usize> {
+        if let Some(index) = self.running.iter().position(|sequence| sequence.id == request) {
+            self.running[index].under_way -= 1;
+            return Some(index);
+        }
+        if let Some(index) = self.leaving.iter().position(|sequence| sequence.id == request) {
+            let mut sequence = self.leaving.remove(index);
+            sequence.under_way -= 1;
+            self.leave(sequence);
+        }
+        None
+    }
+
+    /// Keeps what a sequence has computed as soon as no step under way writes to its pages.
+    fn leave(&mut self, sequence: Sequence) {
+        match sequence.under_way {
+            0 => self.retain(sequence),
+            _ => self.leaving.push(sequence),
+        }
     }
 
     /// Starts waiting requests, in order, while there is room.
@@ -214,6 +307,11 @@ impl Scheduler {
         (self.pool.free(), self.pool.held())
     }
 
+    /// Of the held ones, those that are kept as a prefix.
+    pub fn retained_pages(&self) -> usize {
+        self.retained.iter().map(|prefix| prefix.pages.len()).sum()
+    }
+
     /// Gives a sequence that holds nothing the pages of the retained prefix that it shares most with.
     fn take_over_prefix(&mut self, sequence: &mut Sequence) {
         if !sequence.pages.is_empty() {
@@ -233,6 +331,8 @@ impl Scheduler {
     /// Keeps the pages of an ended sequence that hold something, and frees the others.
     fn retain(&mut self, sequence: Sequence) {
         let Sequence { mut tokens, mut pages, computed, .. } = sequence;
+        // A step that was planned before the end was known may have computed a row beyond it.
+        let computed = computed.min(tokens.len());
         tokens.truncate(computed);
         self.pool.give_back(pages.drain(pages_for(computed).min(pages.len())..));
         if !pages.is_empty() {
@@ -245,7 +345,11 @@ impl Scheduler {
 fn add_rows(step: &mut Step, sequence: &Sequence, rows: usize) {
     let (first_row, first_page) = (step.tokens.len(), step.page_table.len());
     let end = sequence.computed + rows;
-    step.tokens.extend_from_slice(&sequence.tokens[sequence.computed..end]);
+    let known = end.min(sequence.tokens.len());
+    step.tokens.extend_from_slice(&sequence.tokens[sequence.computed.min(known)..known]);
+    if let Some(sample) = sequence.awaited.filter(|_| end > known) {
+        step.tokens.push(pending(sample));
+    }
     step.positions.extend(sequence.computed as u32..end as u32);
     step.page_table.extend(sequence.pages[..pages_for(end)].iter().map(Page::id));
     step.sequences

@@ -13,8 +13,12 @@ pub(crate) struct Sequence {
     pub(crate) tokens: Vec<u32>,
     /// How many of them are the prompt.
     pub(crate) prompt: usize,
-    /// How many leading tokens have their keys and values in `pages`.
+    /// How many leading tokens have their keys and values in `pages`, or will have when the steps under way are done.
     pub(crate) computed: usize,
+    /// The token after the last one is being drawn, by this sample row of the newest step.
+    pub(crate) awaited: Option<u32>,
+    /// Steps under way that write to `pages`.
+    pub(crate) under_way: usize,
     /// How many prompt tokens were taken over from an earlier sequence.
     pub(crate) reused: usize,
     /// Page `i` holds positions `16·i .. 16·(i + 1)`; enough for all tokens that this sequence may ever have.
@@ -53,6 +57,8 @@ impl Sequence {
             prompt: request.prompt.len(),
             tokens: request.prompt,
             computed: 0,
+            awaited: None,
+            under_way: 0,
             reused: 0,
             pages: Vec::new(),
             end_tokens: request.end_tokens,
@@ -60,9 +66,14 @@ impl Sequence {
         }
     }
 
-    /// Tokens whose keys and values are still to be computed.
+    /// Tokens whose keys and values are still to be computed, the awaited one among them; none if the awaited one is
+    /// certain to be the last.
     pub(crate) fn pending(&self) -> usize {
-        self.tokens.len() - self.computed
+        match self.awaited {
+            None => self.tokens.len() - self.computed,
+            Some(_) if self.tokens.len() + 1 >= self.limit.tokens => 0,
+            Some(_) => self.tokens.len() + 1 - self.computed,
+        }
     }
 
     /// Tokens of the answer so far.

@@ -8,10 +8,10 @@ use std::num::NonZeroUsize;
 
 use fake::{FakeModel, logits_after};
 use proptest::prelude::*;
-use wootz_backend::model::Model;
+use wootz_backend::model::{Model, Pipeline};
 use wootz_backend::step::StepLimits;
 use wootz_engine::{
-    Engine, EngineError, EventKind, FinishReason, Logprobs, PerplexityText, Place, Request, RequestId,
+    Engine, EngineError, Event, EventKind, FinishReason, Logprobs, PerplexityText, Place, Request, RequestId,
     Sampler, SamplingSettings, Scheduler, Usage, perplexity,
 };
 
@@ -68,24 +68,42 @@ fn run(scheduler: &mut Scheduler, model: &mut FakeModel, answers: &mut HashMap<R
         let (free, held) = scheduler.pages();
         assert_eq!(free + held, model.limits().pages);
         let logits = model.forward(&step).expect("a planned step is a valid step");
-        for event in scheduler.apply(&step, logits) {
-            let answer = answers.entry(event.request).or_default();
-            assert!(answer.end.is_none(), "an event after the last one");
-            match event.kind {
-                EventKind::Token(sampled) => answer.tokens.push(sampled.token),
-                EventKind::Finished { reason, usage } => answer.end = Some((reason, usage)),
-                EventKind::Prompted { .. } => assert!(answer.tokens.is_empty()),
-                EventKind::Failed(error) => panic!("{error}"),
-            }
-        }
+        note(scheduler.apply(logits), answers);
     }
     steps
+}
+
+/// The same with two steps under way, whose tokens the model draws.
+fn run_ahead(scheduler: &mut Scheduler, model: &mut FakeModel, answers: &mut HashMap<RequestId, Answer>) {
+    while !scheduler.is_idle() {
+        while scheduler.under_way() < 2 {
+            let Some(step) = scheduler.plan() else { break };
+            model.submit(&step, &scheduler.draws()).expect("a planned step is a valid step");
+        }
+        let (free, held) = scheduler.pages();
+        assert_eq!(free + held, model.limits().pages);
+        let drawn = model.collect().unwrap();
+        note(scheduler.apply_drawn(&drawn), answers);
+    }
+}
+
+fn note(events: Vec<Event>, answers: &mut HashMap<RequestId, Answer>) {
+    for event in events {
+        let answer = answers.entry(event.request).or_default();
+        assert!(answer.end.is_none(), "an event after the last one");
+        match event.kind {
+            EventKind::Token(sampled) => answer.tokens.push(sampled.token),
+            EventKind::Finished { reason, usage } => answer.end = Some((reason, usage)),
+            EventKind::Prompted { .. } => assert!(answer.tokens.is_empty()),
+            EventKind::Failed(error) => panic!("{error}"),
+        }
+    }
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
     #[test]
-    fn answers_do_not_depend_on_batch_chunks_or_reused_prefixes(
+    fn answers_do_not_depend_on_batch_chunks_reused_prefixes_or_steps_ahead(
         rounds in prop::collection::vec(
             prop::collection::vec((prop::collection::vec(0u32..3, 1..60), 0u64..4, prop::option::of(1usize..30)), 1..5),
             1..4,
@@ -93,6 +111,7 @@ proptest! {
         rows in 1usize..40,
         pages in 4usize..14,
         sequences in 1usize..5,
+        ahead: bool,
     ) {
         let limits = limits(pages, rows, 64);
         let context = 64.min(pages * 16);
@@ -115,7 +134,11 @@ proptest! {
                     scheduler.add(id, request).unwrap();
                 }
             }
-            run(&mut scheduler, &mut model, &mut answers);
+            if ahead {
+                run_ahead(&mut scheduler, &mut model, &mut answers);
+            } else {
+                run(&mut scheduler, &mut model, &mut answers);
+            }
             prop_assert!(scheduler.is_idle());
             prop_assert_eq!(answers.len(), expected.len());
             for (id, (tokens, reason)) in expected {
@@ -131,6 +154,7 @@ proptest! {
     fn cancelling_frees_everything_in_the_end(
         prompts in prop::collection::vec(prop::collection::vec(0u32..3, 1..40), 1..8),
         cancelled in prop::collection::vec((0u64..8, 0usize..6), 0..8),
+        ahead: bool,
     ) {
         let limits = limits(6, 8, 64);
         let mut model = FakeModel::new(limits);
@@ -143,16 +167,25 @@ proptest! {
             for (id, _) in cancelled.iter().filter(|(_, when)| *when == steps) {
                 scheduler.cancel(RequestId(*id));
             }
-            let Some(step) = scheduler.plan() else { break };
-            let logits = model.forward(&step).unwrap();
-            scheduler.apply(&step, logits);
+            match scheduler.plan() {
+                Some(step) if ahead => model.submit(&step, &scheduler.draws()).unwrap(),
+                Some(step) => drop(scheduler.apply(model.forward(&step).unwrap())),
+                None if scheduler.under_way() == 0 => break,
+                None => {}
+            }
+            if scheduler.under_way() == 2 || scheduler.under_way() == 1 && steps % 3 == 0 {
+                let drawn = model.collect().unwrap();
+                scheduler.apply_drawn(&drawn);
+            }
             steps += 1;
         }
+        prop_assert!(scheduler.is_idle());
         // A request that needs every page can still run: nothing was lost.
         scheduler.add(RequestId(100), request(vec![1], 0, None)).unwrap();
         let mut answers = HashMap::new();
         run(&mut scheduler, &mut model, &mut answers);
         prop_assert!(answers[&RequestId(100)].end.is_some());
+        prop_assert_eq!(scheduler.pages().1, scheduler.retained_pages());
     }
 }
 
@@ -178,24 +211,64 @@ fn a_second_turn_computes_only_what_is_new() {
 
 #[test]
 fn a_device_fault_fails_the_requests_of_one_step() {
-    let mut model = FakeModel::new(limits(8, 16, 128));
-    model.fails_at = Some(2);
-    let engine = Engine::start(Box::new(model), 1).unwrap();
-    let stream = engine.submit(request(vec![1, 2, 3], 0, Some(50))).unwrap();
-    let mut tokens = 0;
-    let error = loop {
+    for ahead in [false, true] {
+        let mut model = FakeModel::new(limits(8, 16, 128));
+        model.fails = 2..4;
+        model.draws = ahead;
+        let engine = Engine::start(Box::new(model), 1).unwrap();
+        let stream = engine.submit(request(vec![1, 2, 3], 0, Some(50))).unwrap();
+        let mut tokens = 0;
+        let error = loop {
+            match stream.next_event().unwrap() {
+                EventKind::Prompted { reused } => assert_eq!((reused, tokens), (0, 0)),
+                EventKind::Token(_) => tokens += 1,
+                EventKind::Failed(error) => break error,
+                EventKind::Finished { .. } => panic!("it had to fail"),
+            }
+        };
+        assert_eq!(tokens, 2);
+        assert!(error.to_string().contains("as arranged"), "{error}");
+        // The engine lives. One after the other meets what is left of the fault, until one is answered in full.
+        let request = request(vec![1, 2], 5, Some(9));
+        let answered = (0..3).find_map(|_| answer(&engine, &request));
+        assert_eq!(answered.expect("the fault passes"), naive(&request, 128).0);
+    }
+}
+
+/// The whole answer; `None` if it failed.
+fn answer(engine: &Engine, request: &Request) -> Option<Vec<u32>> {
+    let stream = engine.submit(request.clone()).unwrap();
+    let mut tokens = Vec::new();
+    loop {
         match stream.next_event().unwrap() {
-            EventKind::Prompted { reused } => assert_eq!((reused, tokens), (0, 0)),
-            EventKind::Token(_) => tokens += 1,
-            EventKind::Failed(error) => break error,
-            EventKind::Finished { .. } => panic!("it had to fail"),
+            EventKind::Prompted { .. } => {}
+            EventKind::Token(sampled) => tokens.push(sampled.token),
+            EventKind::Finished { .. } => return Some(tokens),
+            EventKind::Failed(_) => return None,
         }
-    };
-    assert_eq!(tokens, 2);
-    assert!(error.to_string().contains("as arranged"), "{error}");
-    // The engine lives, and says the same to the next one.
-    let stream = engine.submit(request(vec![1], 0, Some(50))).unwrap();
-    assert!(matches!(stream.next_event().unwrap(), EventKind::Failed(EngineError::Backend(_))));
+    }
+}
+
+#[test]
+fn a_request_that_the_device_cannot_draw_for_is_drawn_for_here() {
+    let mut model = FakeModel::new(limits(16, 16, 128));
+    model.draws = true;
+    let engine = Engine::start(Box::new(model), 4).unwrap();
+    let simple = request(vec![1, 2, 3], 3, Some(40));
+    let mut other = request(vec![4, 5], 4, Some(6));
+    other.sampling.typical_p = 0.9;
+    let first = engine.submit(simple.clone()).unwrap();
+    // It arrives while the first one's steps run ahead.
+    assert_eq!(answer(&engine, &other), Some(naive(&other, 128).0));
+    let mut tokens = Vec::new();
+    loop {
+        match first.next_event().unwrap() {
+            EventKind::Token(sampled) => tokens.push(sampled.token),
+            EventKind::Prompted { .. } => {}
+            end => break assert!(matches!(end, EventKind::Finished { .. })),
+        }
+    }
+    assert_eq!(tokens, naive(&simple, 128).0);
 }
 
 #[test]
@@ -216,16 +289,7 @@ fn the_engine_streams_refuses_and_forgets_the_gone() {
         drop(engine.submit(request(vec![1, 2], seed, None)).unwrap());
     }
     let request = request(vec![1, 2], 7, Some(9));
-    let stream = engine.submit(request.clone()).unwrap();
-    let mut tokens = Vec::new();
-    loop {
-        match stream.next_event().unwrap() {
-            EventKind::Prompted { .. } => {}
-            EventKind::Token(sampled) => tokens.push(sampled.token),
-            _ => break,
-        }
-    }
-    assert_eq!(tokens, naive(&request, 128).0);
+    assert_eq!(answer(&engine, &request), Some(naive(&request, 128).0));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The sampling options: as flags, and by name in a chat.
 
 use clap::Args;
-use wootz_engine::{PenaltyWindow, SamplingSettings};
+use wootz_engine::{PenaltyWindow, SamplingSettings, validate};
 
 /// How tokens are chosen.
 #[derive(Debug, Clone, Args)]
@@ -114,7 +114,7 @@ pub fn show(settings: &SamplingSettings, name: &str) -> String {
 }
 
 /// Changes one setting by its name; says what is possible when it is not. Ranges are checked against the model by
-/// [`SamplingSettings::validate`], before anything is changed.
+/// [`validate`], before anything is changed.
 pub fn set(settings: &mut SamplingSettings, vocab: usize, name: &str, value: &str) -> Result<(), String> {
     let mut changed = settings.clone();
     match name {
@@ -134,7 +134,7 @@ pub fn set(settings: &mut SamplingSettings, vocab: usize, name: &str, value: &st
             return Err(format!("there is no setting {name}; there are {}, {others}", NAMES.join(", ")));
         }
     }
-    changed.validate(vocab).map_err(|error| error.to_string())?;
+    validate(&changed, vocab).map_err(|error| error.to_string())?;
     *settings = changed;
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use super::candidates::{Candidate, by_likelihood, possible, take_top};
 use super::passes::{exp, mass};
-use super::settings::SamplingSettings;
+use wootz_backend::sampling::SamplingSettings;
 
 /// What the filters have left so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,16 +1,9 @@
 //! Log probabilities of the model's own distribution.
 
+use wootz_backend::sampling::TokenLogprob;
+
 use super::candidates::{Candidate, take_top};
 use super::passes::mass;
-
-/// A token and the natural logarithm of its probability.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct TokenLogprob {
-    /// The token.
-    pub token: u32,
-    /// `ln p(token)` under the softmax of the model's logits, before bias, penalties, filters and temperature.
-    pub logprob: f32,
-}
 
 /// `ln Σ exp(logits)`, computed around the greatest of them.
 pub(crate) fn log_sum_exp(logits: &[f32], best: f32) -> f64 {

@@ -13,43 +13,17 @@ mod penalties;
 mod random;
 mod settings;
 
-pub use logprobs::TokenLogprob;
 pub(crate) use logprobs::log_sum_exp;
-pub use settings::{PenaltyWindow, SamplingSettings};
+pub use settings::validate;
+pub use wootz_backend::sampling::{
+    Logprobs, PenaltyWindow, Sampled, SampledLogprobs, SamplingSettings, TokenLogprob,
+};
 
 use candidates::{Candidate, possible};
 use filters::Kept;
 use penalties::WindowCounts;
 
 use crate::EngineError;
-
-/// Which log probabilities a request wants with each token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Logprobs {
-    /// None: nothing is computed for them.
-    #[default]
-    None,
-    /// The chosen token's, and those of the `n` most likely tokens.
-    Top(usize),
-}
-
-/// A chosen token.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Sampled {
-    /// The token.
-    pub token: u32,
-    /// Its log probability and its rivals', if they were asked for.
-    pub logprobs: Option<SampledLogprobs>,
-}
-
-/// The log probabilities that come with a chosen token.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SampledLogprobs {
-    /// `ln p` of the chosen token under the model's own distribution.
-    pub chosen: f32,
-    /// The most likely tokens, most likely first.
-    pub top: Vec<TokenLogprob>,
-}
 
 /// Where in a request a token is chosen.
 #[derive(Debug, Clone, Copy)]
@@ -73,8 +47,13 @@ pub struct Sampler {
 impl Sampler {
     /// A sampler for a vocabulary of `vocab` tokens, after checking the settings.
     pub fn new(settings: SamplingSettings, logprobs: Logprobs, vocab: usize) -> Result<Self, EngineError> {
-        settings.validate(vocab)?;
+        settings::validate(&settings, vocab)?;
         Ok(Self { settings, logprobs, changes: Changes::default(), list: Vec::new(), sums: Vec::new() })
+    }
+
+    /// What it was made with.
+    pub fn asked(&self) -> (&SamplingSettings, Logprobs) {
+        (&self.settings, self.logprobs)
     }
 
     /// Chooses a token from `logits` `[vocab]`.
@@ -145,7 +124,7 @@ impl Changes {
         (logits, best): (&'a [f32], f32),
         context: &[u32],
     ) -> Result<(&'a [f32], f32), EngineError> {
-        if !settings.changes_logits() {
+        if !settings::changes_logits(settings) {
             return Ok((logits, best));
         }
         self.logits.clear();
@@ -155,7 +134,7 @@ impl Changes {
                 *logit += bias;
             }
         }
-        if settings.penalises() {
+        if settings::penalises(settings) {
             self.counts.penalise(settings, context, &mut self.logits);
         }
         let best = check(&self.logits)?;

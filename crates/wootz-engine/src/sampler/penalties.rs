@@ -1,6 +1,6 @@
 //! Repetition, frequency and presence penalties.
 
-use super::settings::{PenaltyWindow, SamplingSettings};
+use wootz_backend::sampling::{PenaltyWindow, SamplingSettings};
 
 /// Counts the tokens of a window without a hash map: one counter a vocabulary entry, of which only the
 /// touched ones are cleared again.

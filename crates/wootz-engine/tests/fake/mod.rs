@@ -1,9 +1,14 @@
 //! A model whose next token depends on every earlier one, read through the page tables it is given.
 
+use std::collections::VecDeque;
+use std::ops::Range;
+
 use wootz_backend::BackendError;
 use wootz_backend::cache::CacheShape;
-use wootz_backend::model::Model;
-use wootz_backend::step::{PAGE_TOKENS, Step, StepLimits};
+use wootz_backend::model::{Model, Pipeline};
+use wootz_backend::sampling::{Draw, DrawFailure, Logprobs, Sampled, SamplingSettings};
+use wootz_backend::step::{PAGE_TOKENS, Step, StepLimits, pending_sample};
+use wootz_engine::{Place, Sampler};
 use wootz_spec::{Head, ModelSpec, Norm};
 
 /// Remembers the tokens written to each page, as a real model remembers their keys and values.
@@ -12,9 +17,15 @@ pub struct FakeModel {
     limits: StepLimits,
     pool: Vec<Option<u32>>,
     logits: Vec<f32>,
-    /// Steps from this one on fail.
-    pub fails_at: Option<usize>,
+    /// The steps that fail, counted from 0.
+    pub fails: Range<usize>,
+    /// Whether it draws tokens itself.
+    pub draws: bool,
     steps: usize,
+    /// Results of steps that were not collected yet; computed when they were submitted.
+    under_way: VecDeque<Result<Vec<Result<Sampled, DrawFailure>>, BackendError>>,
+    /// What the last submitted step drew.
+    last_drawn: Vec<u32>,
 }
 
 /// The logits after `tokens`: a hash of all of them decides.
@@ -46,7 +57,17 @@ impl FakeModel {
             head: Head::Tied,
         };
         let pool = vec![None; limits.pages * PAGE_TOKENS];
-        Self { spec, limits, pool, logits: Vec::new(), fails_at: None, steps: 0 }
+        Self {
+            spec,
+            limits,
+            pool,
+            logits: Vec::new(),
+            fails: 0..0,
+            draws: false,
+            steps: 0,
+            under_way: VecDeque::new(),
+            last_drawn: Vec::new(),
+        }
     }
 }
 
@@ -66,7 +87,7 @@ impl Model for FakeModel {
     fn forward(&mut self, step: &Step) -> Result<&[f32], BackendError> {
         step.validate(&self.limits)?;
         self.steps += 1;
-        if self.fails_at.is_some_and(|step| self.steps > step) {
+        if self.fails.contains(&(self.steps - 1)) {
             return Err(BackendError::Device { reason: "as arranged".into() });
         }
         self.logits.clear();
@@ -89,5 +110,51 @@ impl Model for FakeModel {
             }
         }
         Ok(&self.logits)
+    }
+
+    fn pipeline(&mut self) -> Option<&mut dyn Pipeline> {
+        self.draws.then_some(self)
+    }
+}
+
+impl Pipeline for FakeModel {
+    fn draws(&self, settings: &SamplingSettings, _: Logprobs) -> bool {
+        settings.typical_p == 1.0
+    }
+
+    fn submit(&mut self, step: &Step, draws: &[Draw<'_>]) -> Result<(), BackendError> {
+        assert!(self.under_way.len() < 2);
+        assert_eq!(draws.len(), step.sample_rows.len());
+        step.validate_after(&self.limits, self.last_drawn.len())?;
+        let mut known = step.clone();
+        for token in &mut known.tokens {
+            if let Some(sample) = pending_sample(*token) {
+                *token = self.last_drawn[sample as usize];
+            }
+        }
+        let logits = self.forward(&known).map(<[f32]>::to_vec);
+        let drawn = logits.map(|logits| {
+            let rows = logits.chunks_exact(self.limits.vocab).zip(draws);
+            rows.map(|(logits, draw)| self.draw(logits, draw)).collect::<Vec<_>>()
+        });
+        self.last_drawn = match &drawn {
+            Ok(drawn) => drawn.iter().map(|sampled| sampled.as_ref().unwrap().token).collect(),
+            Err(_) => vec![0; draws.len()],
+        };
+        self.under_way.push_back(drawn);
+        Ok(())
+    }
+
+    fn collect(&mut self) -> Result<Vec<Result<Sampled, DrawFailure>>, BackendError> {
+        self.under_way.pop_front().expect("a step is under way")
+    }
+}
+
+impl FakeModel {
+    fn draw(&self, logits: &[f32], draw: &Draw<'_>) -> Result<Sampled, DrawFailure> {
+        let pending = draw.pending.map(|sample| self.last_drawn[sample as usize]);
+        let context: Vec<u32> = draw.context.iter().copied().chain(pending).collect();
+        let mut sampler = Sampler::new(draw.settings.clone(), draw.logprobs, self.limits.vocab).unwrap();
+        Ok(sampler.sample(logits, Place { context: &context, draw: draw.index }).unwrap())
     }
 }

@@ -93,7 +93,7 @@ pub fn run(arguments: RunArguments) -> Result<(), Failure> {
     };
     let Loaded { checkpoint, model, tokenizer } = load(&path, &arguments.machine, ROOM)?;
     let vocab = model.limits().vocab;
-    settings.sampling.validate(vocab)?;
+    wootz_engine::validate(&settings.sampling, vocab)?;
     let engine = Engine::start(Box::new(model), 1)?;
     let figures = if arguments.quiet { Figures::Silent } else { Figures::Shown };
     let Some(prompt) = prompt else {
