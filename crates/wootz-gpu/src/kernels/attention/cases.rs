@@ -6,7 +6,7 @@ use wootz_backend::ops::Heads;
 use wootz_backend::step::{PAGE_TOKENS, SequenceSlice, Step};
 use wootz_spec::Span;
 
-use super::{Attend, AttentionDecode, PagedCache, Route, StepSlices, StepTables, Weighing};
+use super::{Attend, AttentionDecode, AttentionPrefill, PagedCache, Route, StepSlices, StepTables, Weighing};
 use crate::case::{Case, Tolerance, values};
 use crate::device::Slice;
 use crate::twins::attention::{Cells, Look, attend};
@@ -14,6 +14,11 @@ use crate::twins::attention::{Cells, Look, attend};
 /// Everything is f32, so what differs is rounding: of scores (1e-6 for sums of up to 256 products), which is an
 /// error of the weights, of the fast exp (1e-6 of each weight) and of sums of weights.
 const DECODE: Tolerance = Tolerance { absolute: 1e-5, relative: 1e-5 };
+
+/// Queries and weights are rounded to f16: 2^-11 of each. Of a query of up to 3 over `D` elements that is an error of the
+/// scaled score of at most 3 · 2^-12, as they are not all wrong in the same direction; a score's error is its weight's,
+/// which with the weight's own rounding makes less than 2^-10 of values up to 1, and errors of both signs cancel.
+const PREFILL: Tolerance = Tolerance { absolute: 1e-3, relative: 0.0 };
 
 /// A step over a pool, and what is asked of it.
 #[derive(Debug, Clone)]
@@ -209,7 +214,8 @@ fn scene(query_heads: usize, kv_heads: usize, head_dim: usize, context: usize) -
 
 /// All cases of the concept.
 pub(super) fn cases() -> Vec<Case> {
-    decode_scenes().iter().map(decode_case).collect()
+    let decode = decode_scenes().into_iter().map(|scene| decode_case(&scene));
+    decode.chain(prefill_scenes().into_iter().map(|scene| prefill_case(&scene))).collect()
 }
 
 fn decode_scenes() -> Vec<Scene> {
@@ -256,5 +262,42 @@ fn decode_case(scene: &Scene) -> Case {
     let out = case.output_f32("out", expected, DECODE);
     let attend = Attend { cache: PagedCache { pool, shape }, layer: 1, heads, weighing };
     case.dispatch(AttentionDecode { rows, attend, step, scratch, query, out }.dispatches());
+    case
+}
+
+fn prefill_scenes() -> Vec<Scene> {
+    let mut scenes = Vec::new();
+    for (head_dim, sequences) in [
+        (8, vec![(40, 40)]),
+        (16, vec![(17, 2), (20, 20)]),
+        (32, vec![(33, 33)]),
+        (64, vec![(2, 2), (70, 33), (65, 65)]),
+        (80, vec![(50, 3)]),
+        (96, vec![(16, 16)]),
+        (128, vec![(80, 5)]),
+        (192, vec![(18, 18)]),
+        (256, vec![(49, 2)]),
+    ] {
+        scenes.push(Scene { sequences, ..scene(2, 1, head_dim, 1) });
+    }
+    scenes.push(Scene { sequences: vec![(600, 3)], ..scene(1, 1, 64, 1) });
+    scenes.push(Scene { sequences: vec![(40, 8), (100, 70), (9, 9)], shared_pages: 2, ..scene(6, 3, 64, 1) });
+    for (tokens, rows, window) in [(40, 40, 5), (300, 4, 70), (100, 33, 1), (60, 20, 60), (60, 20, 4096)] {
+        let sequences = vec![(tokens, rows)];
+        scenes.push(Scene { sequences, span: Span::Window(window), ..scene(1, 1, 64, 1) });
+    }
+    scenes.push(Scene { sequences: vec![(40, 20)], softcap: Some(2.0), ..scene(1, 1, 64, 1) });
+    scenes.push(Scene { sequences: vec![(40, 20)], sinks: true, ..scene(4, 2, 64, 1) });
+    scenes
+}
+
+fn prefill_case(scene: &Scene) -> Case {
+    let mut case = Case::new(scene.name("attention_prefill"));
+    let Stage { tables, step, pool, query, weighing, expected } = scene.stage(&mut case, 1, Route::Fast);
+    let Cells::KeysAndValues(shape) = scene.cells else { unreachable!("latent cells have their own kernel") };
+    let tiles = tables.prefill(scene.span).expect("tiles");
+    let out = case.output_f32("out", expected, PREFILL);
+    let attend = Attend { cache: PagedCache { pool, shape }, layer: 1, heads: scene.heads, weighing };
+    case.dispatch([AttentionPrefill { tiles, attend, step, query, out }.dispatch()]);
     case
 }

@@ -1,4 +1,4 @@
-//! Attention of single rows: `kernels/attention_decode_*.metal`.
+//! Attention of single rows: `kernels/attention_*.metal`.
 
 use arrayvec::ArrayVec;
 use wootz_backend::ops::Heads;
@@ -136,15 +136,15 @@ impl Variant {
     /// For a head size that is not in [`super::HEAD_SIZES`]: that is refused at load.
     fn of(head_dim: usize, group: usize) -> Variant {
         let (file, sizes): (_, &[(usize, &'static str)]) = match head_dim {
-            8 => ("attention_decode_small.metal", &[(4, "attention_decode_8_x4")]),
-            16 => ("attention_decode_small.metal", &[(4, "attention_decode_16_x4")]),
-            32 => ("attention_decode_small.metal", &[(4, "attention_decode_32_x4")]),
-            64 => ("attention_decode_64.metal", variants!("64")),
-            80 => ("attention_decode_80.metal", variants!("80")),
-            96 => ("attention_decode_96.metal", variants!("96")),
-            128 => ("attention_decode_128.metal", variants!("128")),
-            192 => ("attention_decode_192.metal", variants!("192")),
-            256 => ("attention_decode_256.metal", variants!("256")),
+            8 => ("attention_small.metal", &[(4, "attention_decode_8_x4")]),
+            16 => ("attention_small.metal", &[(4, "attention_decode_16_x4")]),
+            32 => ("attention_small.metal", &[(4, "attention_decode_32_x4")]),
+            64 => ("attention_64.metal", variants!("64")),
+            80 => ("attention_80.metal", variants!("80")),
+            96 => ("attention_96.metal", variants!("96")),
+            128 => ("attention_128.metal", variants!("128")),
+            192 => ("attention_192.metal", variants!("192")),
+            256 => ("attention_256.metal", variants!("256")),
             other => panic!("no attention kernel for a head size of {other}"),
         };
         let (heads, entry) = *sizes.iter().find(|(heads, _)| *heads >= group).unwrap_or(&sizes[sizes.len() - 1]);

@@ -3,6 +3,7 @@
 mod cases;
 mod combine;
 mod decode;
+mod prefill;
 mod tables;
 
 use wootz_backend::cache::CacheShape;
@@ -12,6 +13,7 @@ use wootz_spec::Span;
 
 pub use combine::CombineArguments;
 pub use decode::{AttentionArguments, AttentionDecode};
+pub use prefill::AttentionPrefill;
 pub use tables::{DecodeRows, PrefillTiles, Route, StepSlices, StepTables, TILE_ROWS};
 
 use super::Concept;
@@ -34,13 +36,13 @@ macro_rules! sources {
 
 const SOURCES: &[KernelSource] = sources![
     "attention_combine.metal",
-    "attention_decode_small.metal",
-    "attention_decode_64.metal",
-    "attention_decode_80.metal",
-    "attention_decode_96.metal",
-    "attention_decode_128.metal",
-    "attention_decode_192.metal",
-    "attention_decode_256.metal",
+    "attention_small.metal",
+    "attention_64.metal",
+    "attention_80.metal",
+    "attention_96.metal",
+    "attention_128.metal",
+    "attention_192.metal",
+    "attention_256.metal",
 ];
 
 /// The source of that name.

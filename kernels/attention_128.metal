@@ -1,11 +1,14 @@
-// Decode attention of head size 128: common/attention_decode.h says how. One file a head size, because a model has one.
+// Attention of head size 128 over pages: common/attention_decode.h and common/attention_prefill.h say how. One file a head
+// size, because a model has one.
 #include <metal_stdlib>
+using namespace metal;
 #include "arguments.h"
 #include "common/attention_decode.h"
-using namespace metal;
+#include "common/attention_prefill.h"
 
 // Up to 1, 2, 4 or 8 query heads of a kv head at once.
 template [[host_name("attention_decode_128_x1")]] kernel decltype(attention_decode<128, 1>) attention_decode<128, 1>;
 template [[host_name("attention_decode_128_x2")]] kernel decltype(attention_decode<128, 2>) attention_decode<128, 2>;
 template [[host_name("attention_decode_128_x4")]] kernel decltype(attention_decode<128, 4>) attention_decode<128, 4>;
 template [[host_name("attention_decode_128_x8")]] kernel decltype(attention_decode<128, 8>) attention_decode<128, 8>;
+template [[host_name("attention_prefill_128")]] kernel decltype(attention_prefill<128>) attention_prefill<128>;

@@ -1,0 +1,75 @@
+//! Attention of prompts: `kernels/attention_*.metal`.
+
+use arrayvec::ArrayVec;
+
+use super::{Attend, PrefillTiles, StepSlices, source};
+use crate::device::{Argument, Dispatch, Grid, Kernel, Slice, Work};
+
+/// Threads of a threadgroup.
+const THREADS: u32 = 128;
+
+/// Softmax attention of the step's prefill tiles over their sequences' pages.
+#[derive(Debug, Clone, Copy)]
+pub struct AttentionPrefill {
+    /// Which tiles: [`super::StepTables::prefill`].
+    pub tiles: PrefillTiles,
+    /// Over what, and how.
+    pub attend: Attend,
+    /// The step.
+    pub step: StepSlices,
+    /// `[rows, heads, head_dim]`, rotated, 16-byte aligned.
+    pub query: Slice,
+    /// `[rows, heads, head_dim]`; only the rows of tiles are written.
+    pub out: Slice,
+}
+
+impl AttentionPrefill {
+    /// The launch.
+    ///
+    /// # Panics
+    /// For a head size that is not in [`super::HEAD_SIZES`]: that is refused at load.
+    pub fn dispatch(&self) -> Dispatch {
+        let Attend { cache, heads, weighing, .. } = self.attend;
+        let rows_bytes = 4 * (self.tiles.rows * heads.width()) as u64;
+        let cache_bytes = (self.tiles.tokens * cache.shape.kv_heads * heads.dim * 2 * 2) as u64;
+        // A tile's rows look at about as many tokens as its last one.
+        let looked_at = self.tiles.tokens * self.tiles.rows.div_ceil(self.tiles.count);
+        Dispatch {
+            kernel: kernel(heads.dim),
+            arguments: ArrayVec::from_iter([
+                Argument::read(self.query),
+                Argument::read(cache.pool),
+                Argument::read(self.step.pages),
+                Argument::read(self.step.prefill_tiles),
+                weighing.sinks_or(self.query),
+                Argument::update(self.out),
+                Argument::inline(&self.attend.arguments(1)),
+            ]),
+            grid: Grid {
+                threadgroups: [heads.count as u32, self.tiles.count as u32, 1],
+                threads: [THREADS, 1, 1],
+            },
+            work: Work {
+                bytes_read: cache_bytes + rows_bytes,
+                bytes_written: rows_bytes,
+                operations: 4 * (looked_at * heads.width()) as u64,
+            },
+        }
+    }
+}
+
+fn kernel(head_dim: usize) -> Kernel {
+    let (file, entry) = match head_dim {
+        8 => ("attention_small.metal", "attention_prefill_8"),
+        16 => ("attention_small.metal", "attention_prefill_16"),
+        32 => ("attention_small.metal", "attention_prefill_32"),
+        64 => ("attention_64.metal", "attention_prefill_64"),
+        80 => ("attention_80.metal", "attention_prefill_80"),
+        96 => ("attention_96.metal", "attention_prefill_96"),
+        128 => ("attention_128.metal", "attention_prefill_128"),
+        192 => ("attention_192.metal", "attention_prefill_192"),
+        256 => ("attention_256.metal", "attention_prefill_256"),
+        other => panic!("no attention kernel for a head size of {other}"),
+    };
+    Kernel { source: source(file), entry }
+}
