@@ -13,8 +13,8 @@ use std::ptr::{self, NonNull};
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
 
 /// Bytes of a fiber's stack. Kernels keep small arrays in it, and a report is written on it. Pages that nobody
-/// touches cost no memory.
-pub const STACK_BYTES: usize = 128 * 1024;
+/// touches cost no memory. `glue.cpp` knows the number.
+const STACK_BYTES: usize = 128 * 1024;
 /// The lowest page of each stack can't be touched, so that an overflow is a crash and not a riddle.
 const GUARD_BYTES: usize = 16 * 1024;
 
@@ -26,6 +26,11 @@ pub struct Suspended(*mut c_void);
 impl Suspended {
     /// Nothing to return to.
     pub const NOWHERE: Self = Self(ptr::null_mut());
+
+    /// Whether there is nothing to return to.
+    pub fn is_nowhere(self) -> bool {
+        self.0.is_null()
+    }
 }
 
 /// What a fresh fiber runs. It takes nothing (what it needs is in the worker), and must not return.
@@ -176,7 +181,9 @@ pub struct Stacks {
 impl Stacks {
     /// Maps `count` stacks with a guard below each.
     pub fn new(count: usize) -> io::Result<Self> {
-        let mapping = Mapping::new(count * STACK_BYTES)?;
+        // What lies within one stack's size above any frame is a stack, or nothing at all: see `glue.cpp`.
+        let mapping = Mapping::new((count + 1) * STACK_BYTES)?;
+        mapping.forbid(count * STACK_BYTES, STACK_BYTES)?;
         for index in 0..count {
             mapping.forbid(index * STACK_BYTES, GUARD_BYTES)?;
         }

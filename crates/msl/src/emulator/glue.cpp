@@ -57,8 +57,12 @@ HIDDEN void __ubsan_handle_divrem_overflow_minimal() { table->fail(STOP_DIVISION
 
 // What clang's thread sanitizer inserts before each access of memory that other threads might see. The runtime
 // behind it is the emulator's, which knows what a threadgroup is.
-#define READ(bytes) table->access(address, bytes, 0, FRAME);
-#define WRITE(bytes) table->access(address, bytes, 1, FRAME);
+// A thread's own variables are of no interest: the emulator keeps the addresses within STACK_BYTES above any frame
+// for stacks alone.
+enum { STACK_BYTES = 128 * 1024 };
+#define SHARED ((size)((const char*)address - (const char*)FRAME) >= STACK_BYTES)
+#define READ(bytes) if (SHARED) table->access(address, bytes, 0, FRAME);
+#define WRITE(bytes) if (SHARED) table->access(address, bytes, 1, FRAME);
 #define ACCESSES(bytes)                                                                  \
     HIDDEN void __tsan_read##bytes(void* address) { READ(bytes) }                        \
     HIDDEN void __tsan_write##bytes(void* address) { WRITE(bytes) }                      \

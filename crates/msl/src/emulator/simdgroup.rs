@@ -34,7 +34,6 @@ pub struct Simdgroup {
     pub finished: u32,
     /// What the lanes in `at_collective` do.
     pub operation: Operation,
-    exchanges: Box<[Exchange; 2]>,
     turn: usize,
 }
 
@@ -48,7 +47,6 @@ impl Simdgroup {
             at_barrier: 0,
             finished: 0,
             operation: Operation { kind: 0, bytes: 0, site: 0 },
-            exchanges: Box::new([Exchange::EMPTY, Exchange::EMPTY]),
             turn: 0,
         }
     }
@@ -66,6 +64,7 @@ impl Simdgroup {
     /// all the others are ready.
     pub fn arrive(
         &mut self,
+        exchanges: &mut [Exchange; 2],
         lane: u32,
         operation: Operation,
         value: &[u8],
@@ -76,7 +75,7 @@ impl Simdgroup {
         if self.at_collective == 0 {
             self.operation = operation;
         }
-        let exchange = &mut self.exchanges[self.turn];
+        let exchange = &mut exchanges[self.turn];
         exchange.values[lane as usize][..value.len()].copy_from_slice(value);
         self.at_collective |= 1 << lane;
         let complete = self.at_collective == self.present;
@@ -133,12 +132,6 @@ impl Simdgroup {
         let text =
             format!("lane {lane} calls {name} while {lanes} of its simdgroup wait at a threadgroup_barrier");
         Mistake::new(FaultKind::DivergentCollective, text)
-    }
-
-    /// Whether an address lies in one of the exchanges.
-    pub fn holds(&self, address: usize) -> bool {
-        let start = std::ptr::from_ref(&*self.exchanges) as usize;
-        address.wrapping_sub(start) < size_of::<[Exchange; 2]>()
     }
 }
 

@@ -35,6 +35,8 @@ pub struct Threadgroup {
     finished: usize,
     barrier: Barrier,
     simdgroups: Vec<Simdgroup>,
+    /// Where the lanes of each simdgroup lay down their values.
+    exchanges: Vec<[Exchange; 2]>,
     /// Bit g is set if a lane of simdgroup g is ready.
     ready: u32,
     random: Option<Generator>,
@@ -52,13 +54,13 @@ pub struct Arrival<T> {
 
 impl Threadgroup {
     pub fn new() -> Self {
-        let simdgroups = Vec::new();
         Self {
             threads: 0,
             current: 0,
             finished: 0,
             barrier: Barrier::default(),
-            simdgroups,
+            simdgroups: Vec::new(),
+            exchanges: Vec::new(),
             ready: 0,
             random: None,
         }
@@ -71,7 +73,9 @@ impl Threadgroup {
         self.finished = 0;
         self.barrier = Barrier::default();
         self.random = random;
-        self.simdgroups.resize_with(groups.max(self.simdgroups.len()), Simdgroup::new);
+        let room = groups.max(self.simdgroups.len());
+        self.simdgroups.resize_with(room, Simdgroup::new);
+        self.exchanges.resize(room, [const { Exchange::EMPTY }; 2]);
         for (index, simdgroup) in self.simdgroups.iter_mut().take(groups).enumerate() {
             simdgroup.begin((threads - index * LANES).min(LANES));
         }
@@ -111,7 +115,8 @@ impl Threadgroup {
 
     /// Whether an address lies in the memory through which lanes exchange values.
     pub fn holds(&self, address: usize) -> bool {
-        self.simdgroups.iter().any(|simdgroup| simdgroup.holds(address))
+        let range = self.exchanges.as_ptr_range();
+        (range.start as usize..range.end as usize).contains(&address)
     }
 
     /// The running thread comes to a collective of its simdgroup.
@@ -121,7 +126,8 @@ impl Threadgroup {
         value: &[u8],
     ) -> Result<Arrival<*mut Exchange>, Box<Mistake>> {
         let (group, lane) = (self.group(), self.lane());
-        let (result, complete) = self.simdgroups[group].arrive(lane, operation, value)?;
+        let (result, complete) =
+            self.simdgroups[group].arrive(&mut self.exchanges[group], lane, operation, value)?;
         let next = if complete { self.go_on(1 << group) } else { self.wait()? };
         Ok(Arrival { result, complete, next })
     }

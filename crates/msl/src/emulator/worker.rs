@@ -61,8 +61,13 @@ impl Plan {
 pub struct Worker {
     /// Where the operating-system thread's own stack waits while fibers run.
     host: Suspended,
-    fibers: Vec<Suspended>,
+    /// By thread.
+    fibers: Vec<Fiber>,
     stacks: Option<Stacks>,
+    /// Stacks that no thread is on.
+    free: Vec<u16>,
+    /// The position of the threadgroup.
+    place: [u32; 3],
     launches: Vec<Launch>,
     plan: *const Plan,
     /// Which threads wait, and who is next.
@@ -74,6 +79,17 @@ pub struct Worker {
     /// What watches them, in a library with checks.
     pub checker: Option<Box<Checker>>,
     mistake: Option<Box<Mistake>>,
+}
+
+/// A thread's place to run: nothing at all until it begins.
+#[derive(Clone, Copy)]
+struct Fiber {
+    suspended: Suspended,
+    stack: u16,
+}
+
+impl Fiber {
+    const NOT_BEGUN: Self = Self { suspended: Suspended::NOWHERE, stack: 0 };
 }
 
 thread_local! {
@@ -92,6 +108,8 @@ impl Worker {
             host: Suspended::NOWHERE,
             fibers: Vec::new(),
             stacks: None,
+            free: Vec::new(),
+            place: [0; 3],
             launches: Vec::new(),
             plan: ptr::null(),
             threadgroup: Threadgroup::new(),
@@ -110,7 +128,6 @@ impl Worker {
             self.stacks = Some(Stacks::new(threads.next_multiple_of(LANES))?);
         }
         self.counts = Counts::default();
-        self.fibers.resize(threads, Suspended::NOWHERE);
         self.launches.clear();
         for thread in 0..threads {
             self.launches.push(launch(plan, thread, self.memory.arguments()));
@@ -120,20 +137,15 @@ impl Worker {
 
     /// Runs one threadgroup to its end, or to the first mistake.
     pub fn run(&mut self, plan: &Plan, number: u64) -> Result<(), Box<Mistake>> {
-        let place = plan.position(number);
+        self.place = plan.position(number);
         self.memory.begin(&plan.threadgroup_bytes, plan.checked)?;
-        let stacks = self.stacks.as_mut().ok_or_else(no_stacks)?;
-        for (thread, fiber) in self.fibers.iter_mut().enumerate() {
-            *fiber = stacks.prepare(thread, thread_body);
+        let stacks = self.stacks.as_ref().ok_or_else(no_stacks)?;
+        if self.free.len() != stacks.count() {
+            // There are other stacks now, or a mistake has left some in use.
+            self.free = (0..stacks.count() as u16).rev().collect();
         }
-        for launch in &mut self.launches {
-            let inside = launch.values[position::IN_THREADGROUP];
-            launch.values[position::THREADGROUP][..3].copy_from_slice(&place);
-            for axis in 0..3 {
-                launch.values[position::IN_GRID][axis] =
-                    place[axis].wrapping_mul(plan.threads[axis]).wrapping_add(inside[axis]);
-            }
-        }
+        self.fibers.clear();
+        self.fibers.resize(plan.thread_count(), Fiber::NOT_BEGUN);
         if let Some(checker) = &mut self.checker {
             checker.begin_threadgroup(number);
         }
@@ -141,7 +153,7 @@ impl Worker {
         let first = self.threadgroup.begin(self.fibers.len(), random);
         self.plan = plan;
         self.mistake = None;
-        let first = self.fibers[first];
+        let first = self.resume(first);
         let worker = ptr::from_mut(self);
         RUNNING.set(worker);
         // SAFETY: the first fiber was just prepared, on a stack that `self` keeps. While fibers run they reach the
@@ -162,14 +174,58 @@ impl Worker {
         let launches = self.launches.as_ptr_range();
         let is_launch = (launches.start as usize..launches.end as usize).contains(&address);
         is_launch
-            || self.threadgroup.holds(address)
             || address.wrapping_sub(self.memory.arguments() as usize) < SLOTS * size_of::<usize>()
             || address.wrapping_sub(self.plan as usize) < size_of::<Plan>()
     }
 
     /// The stack of the running thread.
     pub fn stack(&self) -> std::ops::Range<usize> {
-        self.stacks.as_ref().map_or(0..0, |stacks| stacks.range(self.threadgroup.current()))
+        let stack = self.fibers[self.threadgroup.current()].stack;
+        self.stacks.as_ref().map_or(0..0, |stacks| stacks.range(stack.into()))
+    }
+
+    /// Where a thread goes on: where it left off, or at its beginning on a free stack.
+    #[inline]
+    fn resume(&mut self, thread: usize) -> Suspended {
+        if self.fibers[thread].suspended.is_nowhere()
+            && let (Some(stack), Some(stacks)) = (self.free.pop(), &mut self.stacks)
+        {
+            self.fibers[thread] = Fiber { suspended: stacks.prepare(stack.into(), thread_body), stack };
+        }
+        self.fibers[thread].suspended
+    }
+
+    /// A thread has returned, and `next` goes on: elsewhere, or at its beginning on the stack that is free now. A
+    /// kernel whose threads never wait needs one stack in all.
+    #[inline]
+    fn hand_over(&mut self, thread: usize, next: usize) -> Option<Suspended> {
+        let stack = self.fibers[thread].stack;
+        let waiting = self.fibers[next].suspended;
+        if waiting.is_nowhere() {
+            self.fibers[next].stack = stack;
+            return None;
+        }
+        self.free.push(stack);
+        Some(waiting)
+    }
+
+    /// The last thread has returned.
+    fn retire(&mut self, thread: usize) {
+        self.free.push(self.fibers[thread].stack);
+    }
+
+    /// What a thread of this threadgroup is started with.
+    #[inline]
+    fn launch(&mut self, thread: usize) -> *const Launch {
+        let launch = &mut self.launches[thread];
+        let inside = launch.values[position::IN_THREADGROUP];
+        let size = launch.values[position::THREADS_PER_THREADGROUP];
+        for axis in 0..3 {
+            launch.values[position::THREADGROUP][axis] = self.place[axis];
+            launch.values[position::IN_GRID][axis] =
+                self.place[axis].wrapping_mul(size[axis]).wrapping_add(inside[axis]);
+        }
+        launch
     }
 }
 
@@ -213,14 +269,23 @@ unsafe extern "C" fn thread_body() -> ! {
     // while the kernel runs: the calls that it makes take their own, briefly.
     unsafe {
         let entry = (*(*worker).plan).entry;
-        let thread = (*worker).threadgroup.current();
-        entry((*worker).launches.as_ptr().add(thread));
-        match (*worker).threadgroup.finish() {
-            Ok(Next::Switch(thread)) => leave(*(*worker).fibers.as_ptr().add(thread)),
-            Ok(_) => leave((*worker).host),
-            Err(mut mistake) => {
-                mistake.thread = Some(thread as u32);
-                stop(worker, mistake)
+        loop {
+            let thread = (*worker).threadgroup.current();
+            entry((*worker).launch(thread));
+            match (*worker).threadgroup.finish() {
+                Ok(Next::Switch(next)) => {
+                    if let Some(waiting) = (*worker).hand_over(thread, next) {
+                        leave(waiting);
+                    }
+                }
+                Ok(_) => {
+                    (*worker).retire(thread);
+                    leave((*worker).host);
+                }
+                Err(mut mistake) => {
+                    mistake.thread = Some(thread as u32);
+                    stop(worker, mistake);
+                }
             }
         }
     }
@@ -261,10 +326,11 @@ pub unsafe fn stop(worker: *mut Worker, mistake: Box<Mistake>) -> ! {
 #[inline]
 pub unsafe fn proceed(worker: *mut Worker, from: usize, next: Next) {
     if let Next::Switch(to) = next {
-        // SAFETY: `to` is a ready thread, so its fiber is prepared or suspended, and it is not the running one.
+        // SAFETY: `to` is a ready thread, so its fiber is fresh or suspended, and it is not the running one.
         unsafe {
-            let fibers = (*worker).fibers.as_mut_ptr();
-            switch(fibers.add(from), *fibers.add(to));
+            let to = (*worker).resume(to);
+            let from = (*worker).fibers.as_mut_ptr().add(from);
+            switch(&raw mut (*from).suspended, to);
         }
     }
 }
