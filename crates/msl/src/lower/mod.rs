@@ -14,6 +14,8 @@ mod members;
 pub(crate) mod preprocess;
 mod swizzles;
 mod threadgroup;
+#[cfg(test)]
+mod tests;
 mod thunks;
 pub(crate) mod tokens;
 

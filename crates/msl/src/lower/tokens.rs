@@ -262,7 +262,7 @@ fn lex(text: &str, mut file: Rc<str>, mut line: u32) -> (Vec<Token>, String) {
             before.push(first);
             rest = &rest[first.len_utf8()..];
             if first == '\n' {
-                line += 1;
+                line = line.saturating_add(1);
                 line_start = true;
             }
             continue;
@@ -272,7 +272,7 @@ fn lex(text: &str, mut file: Rc<str>, mut line: u32) -> (Vec<Token>, String) {
             let directive = &rest[..end];
             if let Some((marked_line, marked_file)) = line_marker(directive) {
                 // The marker speaks of the line after its own.
-                line = marked_line.wrapping_sub(1);
+                line = marked_line.saturating_sub(1);
                 file = marked_file.into();
             }
             before.push_str(directive);
@@ -282,7 +282,6 @@ fn lex(text: &str, mut file: Rc<str>, mut line: u32) -> (Vec<Token>, String) {
         line_start = false;
         let (kind, length) = token_at(rest, first);
         let text = rest[..length].to_owned();
-        line += u32::try_from(text.matches('\n').count()).unwrap_or(0);
         list.push(Token { kind, text, before: std::mem::take(&mut before), file: file.clone(), line });
         rest = &rest[length..];
     }
