@@ -6,7 +6,7 @@ use wootz_backend::ops::Heads;
 use wootz_backend::step::{PAGE_TOKENS, SequenceSlice, Step};
 use wootz_spec::Span;
 
-use super::{Attend, AttentionDecode, AttentionPrefill, PagedCache, Route, StepSlices, StepTables, Weighing};
+use super::{Attend, AttentionDecode, AttentionLatent, AttentionPrefill, LatentCache, PagedCache, Route, StepSlices, StepTables, Weighing};
 use crate::case::{Case, Tolerance, values};
 use crate::device::Slice;
 use crate::twins::attention::{Cells, Look, attend};
@@ -215,7 +215,8 @@ fn scene(query_heads: usize, kv_heads: usize, head_dim: usize, context: usize) -
 /// All cases of the concept.
 pub(super) fn cases() -> Vec<Case> {
     let decode = decode_scenes().into_iter().map(|scene| decode_case(&scene));
-    decode.chain(prefill_scenes().into_iter().map(|scene| prefill_case(&scene))).collect()
+    let prefill = prefill_scenes().into_iter().map(|scene| prefill_case(&scene));
+    decode.chain(prefill).chain(latent_scenes().into_iter().map(|scene| latent_case(&scene))).collect()
 }
 
 fn decode_scenes() -> Vec<Scene> {
@@ -299,5 +300,37 @@ fn prefill_case(scene: &Scene) -> Case {
     let out = case.output_f32("out", expected, PREFILL);
     let attend = Attend { cache: PagedCache { pool, shape }, layer: 1, heads: scene.heads, weighing };
     case.dispatch([AttentionPrefill { tiles, attend, step, query, out }.dispatch()]);
+    case
+}
+
+/// Query heads over latent cells, in the second of two layers.
+fn latent_scene(query_heads: usize, latent: usize, rope: usize, sequences: Vec<(usize, usize)>) -> Scene {
+    let cells = Cells::Latent { layers: 2, latent, rope };
+    Scene { sequences, ..Scene::row(cells, Heads { count: query_heads, dim: latent + rope }, 1) }
+}
+
+fn latent_scenes() -> Vec<Scene> {
+    vec![
+        latent_scene(16, 512, 64, vec![(17, 1)]),
+        latent_scene(3, 512, 64, vec![(1, 1)]),
+        latent_scene(20, 512, 64, vec![(48, 1)]),
+        latent_scene(2, 512, 64, vec![(257, 1)]),
+        latent_scene(4, 256, 32, vec![(600, 1), (5, 2)]),
+        Scene { span: Span::Window(300), sinks: true, softcap: Some(30.0), ..latent_scene(17, 256, 32, vec![(530, 1)]) },
+    ]
+}
+
+fn latent_case(scene: &Scene) -> Case {
+    let mut case = Case::new(scene.name("attention_latent"));
+    let Stage { tables, step, pool, query, weighing, expected } = scene.stage(&mut case, 1, Route::OneAnswer);
+    let Cells::Latent { layers, latent, rope } = scene.cells else { unreachable!("these are latent cells") };
+    let cache = LatentCache { pool, layers, latent, rope };
+    let (rows, heads) = (tables.decode(scene.span).expect("rows"), scene.heads.count);
+    let results = Heads { count: heads, dim: latent };
+    let bytes = AttentionLatent::scratch_bytes(rows.count, rows.longest, results, &weighing);
+    let scratch = case.scratch("scratch", bytes);
+    let out = case.output_f32("out", expected, PREFILL);
+    let attend = AttentionLatent { rows, cache, layer: 1, heads, weighing, step, scratch, query, out };
+    case.dispatch(attend.dispatches());
     case
 }

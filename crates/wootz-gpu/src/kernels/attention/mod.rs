@@ -3,6 +3,7 @@
 mod cases;
 mod combine;
 mod decode;
+mod latent;
 mod prefill;
 mod tables;
 
@@ -13,6 +14,7 @@ use wootz_spec::Span;
 
 pub use combine::CombineArguments;
 pub use decode::{AttentionArguments, AttentionDecode};
+pub use latent::{AttentionLatent, LATENT_SIZES};
 pub use prefill::AttentionPrefill;
 pub use tables::{DecodeRows, PrefillTiles, Route, StepSlices, StepTables, TILE_ROWS};
 
@@ -36,6 +38,7 @@ macro_rules! sources {
 
 const SOURCES: &[KernelSource] = sources![
     "attention_combine.metal",
+    "attention_latent.metal",
     "attention_small.metal",
     "attention_64.metal",
     "attention_80.metal",
