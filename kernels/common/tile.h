@@ -179,3 +179,11 @@ template <short Rows>
 inline void tile_rows_load(thread TileRows<Rows>& rows, const threadgroup float* source, ushort lane) {
     for (short i = 0; i < Rows / 8; i++) rows.block[i] = source[8 * i + tile_row(lane)];
 }
+
+// Whether any row's number is another one; the same answer in every lane.
+template <short Rows>
+inline bool tile_rows_any_not(thread TileRows<Rows>& rows, float value) {
+    bool found = false;
+    for (short i = 0; i < Rows / 8; i++) found = found || rows.block[i] != value;
+    return simd_any(found);
+}
