@@ -209,6 +209,8 @@ pub struct DeviceFacts {
     pub name: String,
     /// Its kind and generation.
     pub family: Family,
+    /// What compiles its kernels: the system's build, or the compiler's version.
+    pub driver: String,
     /// GPU cores, where known.
     pub cores: Option<u32>,
     /// Bytes that may be allocated together without trouble (Metal's recommended working set).

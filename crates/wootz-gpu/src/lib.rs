@@ -12,12 +12,18 @@
 pub mod arguments;
 pub mod case;
 pub mod chips;
+pub mod choices;
 pub mod device;
+pub mod doctor;
+#[allow(unsafe_code)]
+pub mod emulator;
+pub mod formats;
 pub mod hazards;
 pub mod kernels;
 #[cfg(target_os = "macos")]
 pub mod metal;
 pub mod product;
 pub mod source;
+pub mod twins;
 
 pub use device::{Device, DeviceError};

@@ -2,6 +2,7 @@
 
 use objc2::runtime::ProtocolObject;
 use objc2_core_foundation::{CFNumber, CFRetained, CFString};
+use objc2_foundation::NSProcessInfo;
 use objc2_io_kit::{
     IOObjectRelease, IORegistryEntryCreateCFProperty, IOServiceGetMatchingService, IOServiceMatching,
 };
@@ -29,6 +30,7 @@ pub fn read(device: &ProtocolObject<dyn MTLDevice>) -> Result<DeviceFacts, Devic
     Ok(DeviceFacts {
         name,
         family: Family::Apple(family),
+        driver: NSProcessInfo::processInfo().operatingSystemVersionString().to_string(),
         cores,
         memory: device.recommendedMaxWorkingSetSize(),
         buffer_bytes: device.maxBufferLength() as u64,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use objc2::available;
 use objc2::rc::Retained;
-use objc2_foundation::{NSArray, NSError, NSProcessInfo, NSString, NSURL};
+use objc2_foundation::{NSArray, NSError, NSString, NSURL};
 use objc2_metal::{
     MTLBinaryArchive, MTLBinaryArchiveDescriptor, MTLCompileOptions, MTLComputePipelineDescriptor,
     MTLComputePipelineState, MTLDevice, MTLLanguageVersion, MTLLibrary, MTLMathMode, MTLPipelineOption,
@@ -122,9 +122,8 @@ impl Libraries {
 
     /// The archive for a source on this device and system: the one on disk, or a new one.
     fn archive(&self, folder: &Path, text: &str, facts: &DeviceFacts) -> Option<Archive> {
-        let system = NSProcessInfo::processInfo().operatingSystemVersionString().to_string();
         let mut hash = Sha256::new();
-        for part in [text, &system, &facts.name] {
+        for part in [text, &facts.driver, &facts.name] {
             hash.update((part.len() as u64).to_le_bytes());
             hash.update(part);
         }
