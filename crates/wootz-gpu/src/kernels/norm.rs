@@ -1,26 +1,26 @@
-//! Root-mean-square norm: `kernels/norm.metal`.
+//! Norms: `kernels/norm.metal`.
+
+mod cases;
 
 use arrayvec::ArrayVec;
-use wootz_backend::cpu::reference;
 use wootz_spec::Norm;
 
 use super::Concept;
-use crate::case::{Case, Tolerance, values};
 use crate::device::{Argument, Dispatch, Grid, Kernel, Slice, Work};
 use crate::kernel_args;
 use crate::source::KernelSource;
 
 /// The norm kernels.
-pub const CONCEPT: Concept = Concept { name: "norm", sources: SOURCES, cases };
+pub const CONCEPT: Concept = Concept { name: "norm", sources: SOURCES, cases: cases::cases };
 
 const SOURCES: &[KernelSource] = &[KernelSource {
     file: "norm.metal",
     text: include_str!("../../../../kernels/norm.metal"),
-    arguments: &[NormArguments::MSL],
+    arguments: &[NormArguments::MSL, HeadNormArguments::MSL],
 }];
 
 kernel_args! {
-    /// Arguments of the norm kernels.
+    /// Arguments of the norms of rows.
     pub struct NormArguments {
         /// Elements in a row.
         width: u32,
@@ -28,11 +28,29 @@ kernel_args! {
         epsilon: f32,
         /// Added to the weight.
         offset: f32,
+        /// Whether there is a bias.
+        has_bias: u32,
     }
 }
 
-/// Threads of a threadgroup; one threadgroup norms one row.
-const THREADS: u32 = 256;
+kernel_args! {
+    /// Arguments of the norm of heads.
+    pub struct HeadNormArguments {
+        /// Query heads of all rows.
+        query_heads: u32,
+        /// Key heads of all rows.
+        key_heads: u32,
+        /// Elements in a head.
+        dim: u32,
+        /// Added to the mean square.
+        epsilon: f32,
+        /// Added to the weight.
+        offset: f32,
+    }
+}
+
+/// Simdgroups of a threadgroup of head_norm; each norms one head.
+const HEADS_PER_GROUP: u32 = 8;
 
 /// `out[r] = norm(input[r]) · (weight + offset)`, rows of f32.
 #[derive(Debug, Clone, Copy)]
@@ -54,23 +72,144 @@ pub struct RmsNorm {
 impl RmsNorm {
     /// The launch.
     pub fn dispatch(&self) -> Dispatch {
-        let arguments = NormArguments {
-            width: self.width as u32,
+        let arguments = ArrayVec::from_iter([
+            Argument::read(self.input),
+            Argument::read(self.weight),
+            Argument::write(self.out),
+            Argument::inline(&norm_arguments(self.width, self.norm, false)),
+        ]);
+        row_norm("rms_norm", arguments, Rows { rows: self.rows, width: self.width, added: false, vectors: 1 })
+    }
+}
+
+/// `residual += input`, then `out[r] = norm(residual[r]) · (weight + offset)`.
+#[derive(Debug, Clone, Copy)]
+pub struct AddRmsNorm {
+    /// How many rows.
+    pub rows: usize,
+    /// Elements in each.
+    pub width: usize,
+    /// Epsilon and offset.
+    pub norm: Norm,
+    /// `[rows, width]`.
+    pub input: Slice,
+    /// `[rows, width]`, brought up to date.
+    pub residual: Slice,
+    /// `[width]`.
+    pub weight: Slice,
+    /// `[rows, width]`.
+    pub out: Slice,
+}
+
+impl AddRmsNorm {
+    /// The launch.
+    pub fn dispatch(&self) -> Dispatch {
+        let arguments = ArrayVec::from_iter([
+            Argument::read(self.input),
+            Argument::update(self.residual),
+            Argument::read(self.weight),
+            Argument::write(self.out),
+            Argument::inline(&norm_arguments(self.width, self.norm, false)),
+        ]);
+        let rows = Rows { rows: self.rows, width: self.width, added: true, vectors: 1 };
+        row_norm("add_rms_norm", arguments, rows)
+    }
+}
+
+/// `out[r] = (x[r] - mean) / deviation · (weight + offset) + bias`, where `x` is the input, or the residual after
+/// the input was added to it.
+#[derive(Debug, Clone, Copy)]
+pub struct LayerNorm {
+    /// How many rows.
+    pub rows: usize,
+    /// Elements in each.
+    pub width: usize,
+    /// Epsilon and offset.
+    pub norm: Norm,
+    /// `[rows, width]`.
+    pub input: Slice,
+    /// `[rows, width]`, brought up to date; `None` norms the input itself.
+    pub residual: Option<Slice>,
+    /// `[width]`.
+    pub weight: Slice,
+    /// `[width]`.
+    pub bias: Option<Slice>,
+    /// `[rows, width]`.
+    pub out: Slice,
+}
+
+impl LayerNorm {
+    /// The launch.
+    pub fn dispatch(&self) -> Dispatch {
+        let inline = norm_arguments(self.width, self.norm, self.bias.is_some());
+        let mut arguments = ArrayVec::from_iter([Argument::read(self.input)]);
+        arguments.extend(self.residual.map(Argument::update));
+        arguments.extend([
+            Argument::read(self.weight),
+            Argument::read(self.bias.unwrap_or(self.weight)),
+            Argument::write(self.out),
+            Argument::inline(&inline),
+        ]);
+        let entry = if self.residual.is_some() { "add_layer_norm" } else { "layer_norm" };
+        let vectors = 1 + u64::from(self.bias.is_some());
+        let rows = Rows { rows: self.rows, width: self.width, added: self.residual.is_some(), vectors };
+        row_norm(entry, arguments, rows)
+    }
+}
+
+/// Heads that share a weight.
+#[derive(Debug, Clone, Copy)]
+pub struct NormedHeads {
+    /// How many, over all rows.
+    pub count: usize,
+    /// `[count, dim]`, updated.
+    pub heads: Slice,
+    /// `[dim]`.
+    pub weight: Slice,
+}
+
+/// The root-mean-square norm of each head of q, and of k if it is given, in place.
+#[derive(Debug, Clone, Copy)]
+pub struct HeadNorm {
+    /// Elements in a head.
+    pub dim: usize,
+    /// Epsilon and offset.
+    pub norm: Norm,
+    /// The heads of q, or any one kind of heads.
+    pub query: NormedHeads,
+    /// The heads of k, in the same launch.
+    pub key: Option<NormedHeads>,
+}
+
+impl HeadNorm {
+    /// The launch.
+    pub fn dispatch(&self) -> Dispatch {
+        let key = self.key.unwrap_or(NormedHeads { count: 0, ..self.query });
+        let heads = (self.query.count + key.count) as u32;
+        let arguments = HeadNormArguments {
+            query_heads: self.query.count as u32,
+            key_heads: key.count as u32,
+            dim: self.dim as u32,
             epsilon: self.norm.eps,
             offset: self.norm.weight_offset,
         };
-        let elements = (self.rows * self.width) as u64;
+        let elements = u64::from(heads) * self.dim as u64;
+        let weights = (1 + u64::from(self.key.is_some())) * self.dim as u64;
         Dispatch {
-            kernel: Kernel { source: &SOURCES[0], entry: "rms_norm" },
+            kernel: Kernel { source: &SOURCES[0], entry: "head_norm" },
             arguments: ArrayVec::from_iter([
-                Argument::read(self.input),
-                Argument::read(self.weight),
-                Argument::write(self.out),
+                Argument::update(self.query.heads),
+                Argument::read(self.query.weight),
+                Argument::update(key.heads),
+                Argument::read(key.weight),
                 Argument::inline(&arguments),
             ]),
-            grid: Grid { threadgroups: [self.rows as u32, 1, 1], threads: [THREADS, 1, 1] },
+            grid: Grid {
+                threadgroups: [heads.div_ceil(HEADS_PER_GROUP), 1, 1],
+                threads: [32 * HEADS_PER_GROUP, 1, 1],
+            },
             work: Work {
-                bytes_read: 4 * (elements + self.width as u64),
+                bytes_read: 4 * (elements + weights),
                 bytes_written: 4 * elements,
                 operations: 4 * elements,
             },
@@ -78,25 +217,45 @@ impl RmsNorm {
     }
 }
 
-/// A sum of squares in another order differs by a few roundings; the rest of a norm is three of them.
-const TOLERANCE: Tolerance = Tolerance { absolute: 1e-6, relative: 4e-6 };
-
-fn cases() -> Vec<Case> {
-    let norm = Norm { eps: 1e-5, weight_offset: 0.0 };
-    let offset = Norm { eps: 1e-6, weight_offset: 1.0 };
-    [(1, 64, norm), (3, 100, offset), (2, 33, norm), (2, 4096, norm), (1, 1, offset)]
-        .map(|(rows, width, norm)| rms_norm_case(rows, width, norm))
-        .into()
+/// What the norms of rows differ in, apart from their arguments.
+struct Rows {
+    rows: usize,
+    width: usize,
+    /// Whether the input is first added to a residual.
+    added: bool,
+    /// How many `[width]` vectors are read.
+    vectors: u64,
 }
 
-fn rms_norm_case(rows: usize, width: usize, norm: Norm) -> Case {
-    let mut case = Case::new(format!("rms_norm {rows}x{width}"));
-    let (inputs, weights) = (values(rows * width, 1), values(width, 2));
-    let mut expected = vec![0.0; rows * width];
-    reference::rms_norm(&inputs, &weights, norm, &mut expected);
-    let input = case.input("input", &inputs);
-    let weight = case.input("weight", &weights);
-    let out = case.output_f32("out", expected, TOLERANCE);
-    case.dispatch([RmsNorm { rows, width, norm, input, weight, out }.dispatch()]);
-    case
+fn norm_arguments(width: usize, norm: Norm, has_bias: bool) -> NormArguments {
+    NormArguments {
+        width: width as u32,
+        epsilon: norm.eps,
+        offset: norm.weight_offset,
+        has_bias: has_bias.into(),
+    }
+}
+
+fn row_norm(
+    entry: &'static str,
+    arguments: ArrayVec<Argument, { crate::device::ARGUMENTS }>,
+    shape: Rows,
+) -> Dispatch {
+    let elements = (shape.rows * shape.width) as u64;
+    let streams = 1 + u64::from(shape.added);
+    Dispatch {
+        kernel: Kernel { source: &SOURCES[0], entry },
+        arguments,
+        grid: Grid { threadgroups: [shape.rows as u32, 1, 1], threads: [row_threads(shape.width), 1, 1] },
+        work: Work {
+            bytes_read: 4 * (streams * elements + shape.vectors * shape.width as u64),
+            bytes_written: 4 * streams * elements,
+            operations: (4 + u64::from(shape.added) + 2 * (shape.vectors - 1)) * elements,
+        },
+    }
+}
+
+/// Threads that norm a row of `width`: two quads each, and at most a whole threadgroup.
+fn row_threads(width: usize) -> u32 {
+    (width.div_ceil(8).next_multiple_of(32)).min(1024) as u32
 }

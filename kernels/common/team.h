@@ -1,0 +1,47 @@
+// The threads that work on one row, and sums over them.
+#pragma once
+
+// A thread's place among those of its threadgroup.
+struct Team {
+    uint index;        // 0 .. count
+    uint count;
+    uint lane;
+    uint simdgroup;
+    uint simdgroups;
+};
+
+// The sum of `value` over the threadgroup, in every thread. `partial` [32] is not free again before the next barrier.
+inline float team_sum(float value, threadgroup float* partial, Team team) {
+    value = simd_sum(value);
+    if (team.lane == 0) partial[team.simdgroup] = value;
+    threadgroup_barrier(mem_flags::mem_threadgroup);
+    return simd_sum(team.lane < team.simdgroups ? partial[team.lane] : 0.0f);
+}
+
+// The least `value`, in every thread; `partial` [32] may be used again at once.
+inline uint team_min(uint value, threadgroup uint* partial, Team team) {
+    value = simd_min(value);
+    if (team.lane == 0) partial[team.simdgroup] = value;
+    threadgroup_barrier(mem_flags::mem_threadgroup);
+    value = simd_min(team.lane < team.simdgroups ? partial[team.lane] : 0xffffffffu);
+    threadgroup_barrier(mem_flags::mem_threadgroup);
+    return value;
+}
+
+// The sum over a simdgroup of 64-bit integers, which no collective has: as three limbs of 22 bits, whose sums fit in 32.
+inline ulong simd_sum_wide(ulong value) {
+    const uint low = simd_sum(uint(value) & 0x3fffffu);
+    const uint middle = simd_sum(uint(value >> 22) & 0x3fffffu);
+    const uint high = simd_sum(uint(value >> 44));
+    return ulong(low) + (ulong(middle) << 22) + (ulong(high) << 44);
+}
+
+// The same over the threadgroup; `partial` [32] may be used again at once.
+inline ulong team_sum_wide(ulong value, threadgroup ulong* partial, Team team) {
+    value = simd_sum_wide(value);
+    if (team.lane == 0) partial[team.simdgroup] = value;
+    threadgroup_barrier(mem_flags::mem_threadgroup);
+    value = simd_sum_wide(team.lane < team.simdgroups ? partial[team.lane] : 0ul);
+    threadgroup_barrier(mem_flags::mem_threadgroup);
+    return value;
+}
