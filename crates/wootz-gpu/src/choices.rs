@@ -102,6 +102,7 @@ mod tests {
             buffer_bytes: 0,
             bandwidth: None,
             half_rate: None,
+            tensor_operations: false,
             offset_alignment: 4,
         }
     }

@@ -221,6 +221,8 @@ pub struct DeviceFacts {
     pub bandwidth: Option<f64>,
     /// Half-precision operations in a second, where known.
     pub half_rate: Option<f64>,
+    /// Whether it has matrix units that only Metal 4's tensor operations reach, and compiles those (M5, macOS 26).
+    pub tensor_operations: bool,
     /// A buffer's offset in an argument is a multiple of this.
     pub offset_alignment: usize,
 }

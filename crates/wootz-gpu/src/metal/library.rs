@@ -107,8 +107,13 @@ impl Libraries {
 
     fn compile(&self, text: &str) -> Result<Object<dyn MTLLibrary>, Retained<NSError>> {
         let options = MTLCompileOptions::new();
-        // 3.1 is the first with bfloat, and what the oldest supported system (macOS 14) compiles.
-        options.setLanguageVersion(MTLLanguageVersion::Version3_1);
+        // 3.1 is the first with bfloat, and what the oldest supported system (macOS 14) compiles. Tensor operations
+        // are of 4.0, and their kernels are chosen only where it is there.
+        let tensors = text.contains("#include <metal_tensor>");
+        options.setLanguageVersion(match tensors {
+            true => MTLLanguageVersion::Version4_0,
+            false => MTLLanguageVersion::Version3_1,
+        });
         // Masks are infinities and poison is NaN, so the compiler may not assume that there are none. What may be
         // computed with less care says so in the kernels (`fast::`).
         if available!(macos = 15.0) {
