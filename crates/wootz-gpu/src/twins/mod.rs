@@ -3,3 +3,4 @@
 pub mod activation;
 pub mod attention;
 pub mod norm;
+pub mod sample;
