@@ -14,14 +14,27 @@ pub struct Options {
     arguments: Vec<String>,
 }
 
+/// The names that a clang new enough for Metal's language may have.
+const CLANGS: [&str; 7] =
+    ["clang++", "clang++-16", "clang++-17", "clang++-18", "clang++-19", "clang++-20", "clang++-21"];
+
 /// Runs the examples in the documentation, then every other test of the workspace.
 pub fn run(repository: &Repository, options: &Options) -> Result<(), Failure> {
+    need_clang()?;
     let mut examples = repository.cargo();
     examples.args(["test", "--quiet", "--workspace", "--doc"]);
     process::run(examples)?;
     let mut tests = repository.cargo();
     tests.args(runner()).arg("--workspace").args(&options.arguments);
     process::run(tests)
+}
+
+/// GPU kernels are tested on an emulator, which compiles them with clang. How new it is the tests find out themselves.
+fn need_clang() -> Result<(), Failure> {
+    if CLANGS.iter().any(|name| process::succeeds(name, &["--version"])) {
+        return Ok(());
+    }
+    process::install_packages("clang (16 or newer)", &["clang-19"])
 }
 
 /// Arguments of cargo that run tests: `nextest run`, or `test` where nextest is not installed (the same tests, less
