@@ -244,8 +244,12 @@ kernel void attention_decode(
         if (simdgroup == turn && lane < D / 8) {
             for (ushort g = 0; g < G; g++) {
                 threadgroup float4* sums = (threadgroup float4*)(queries + g * D + lane * 8);
-                sums[0] = turn == 0 ? low[g] : sums[0] + low[g];
-                sums[1] = turn == 0 ? high[g] : sums[1] + high[g];
+                if (turn > 0) {
+                    low[g] += sums[0];
+                    high[g] += sums[1];
+                }
+                sums[0] = low[g];
+                sums[1] = high[g];
             }
         }
         threadgroup_barrier(mem_flags::mem_threadgroup);
