@@ -7,6 +7,7 @@
 
 mod arguments;
 pub(crate) mod attributes;
+mod conditionals;
 mod entry_points;
 pub(crate) mod function_constants;
 mod literals;
@@ -83,6 +84,8 @@ pub(crate) fn lower_preprocessed(text: &str, name: &str) -> Result<Lowered, MslE
 pub(crate) fn lower_tokens(tokens: Tokens) -> Result<Lowered, MslError> {
     let swizzles = swizzles::definitions(&tokens);
     let edits = literals::edits(&tokens);
+    let tokens = tokens.apply(edits)?;
+    let edits = conditionals::edits(&tokens);
     let tokens = tokens.apply(edits)?;
     let edits = members::edits(&tokens);
     let tokens = tokens.apply(edits)?;

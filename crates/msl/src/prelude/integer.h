@@ -65,9 +65,9 @@ template <class E> inline E msl_saturating_difference(E a, E b) {
     return is_signed<E>::value && b < 0 ? numeric_limits<E>::max() : numeric_limits<E>::min();
 }
 
-MSL_BITS_1(popcount, __builtin_popcountll(msl_zero_extended(a)))
-MSL_BITS_1(clz, a == 0 ? bits : __builtin_clzll(msl_zero_extended(a)) - (64 - bits))
-MSL_BITS_1(ctz, a == 0 ? bits : __builtin_ctzll(msl_zero_extended(a)))
+MSL_BITS_1(popcount, __builtin_popcountl(msl_zero_extended(a)))
+MSL_BITS_1(clz, a == 0 ? bits : __builtin_clzl(msl_zero_extended(a)) - (64 - bits))
+MSL_BITS_1(ctz, a == 0 ? bits : __builtin_ctzl(msl_zero_extended(a)))
 MSL_BITS_1(reverse_bits, msl_reversed(a))
 MSL_BITS_2(mulhi, msl_high_product(a, b))
 MSL_BITS_2(mul24, a * b)

@@ -101,7 +101,7 @@ template <class T, class V = msl_value_t<T>, msl_if_simd<V> = 0> inline V simd_s
 template <class T, class V = msl_value_t<T>, msl_if_simd<V> = 0> inline V simd_broadcast_first(T value) {
     V v = value;
     __private msl_exchange* exchange = msl_xchg(0x37, &v, sizeof(V));
-    return msl_brought<V>(exchange, (uint)__builtin_ctzll(exchange->lanes));
+    return msl_brought<V>(exchange, (uint)__builtin_ctzl(exchange->lanes));
 }
 
 // Which lanes say yes.
@@ -123,6 +123,6 @@ inline ulong msl_votes(uint kind, bool yes) {
 inline simd_vote simd_ballot(bool yes) { return simd_vote(msl_votes(0x40, yes)); }
 inline bool simd_all(bool yes) { return msl_votes(0x41, !yes) == 0; }
 inline bool simd_any(bool yes) { return msl_votes(0x42, yes) != 0; }
-inline bool simd_is_first() { return msl_lane() == (uint)__builtin_ctzll(msl_votes(0x43, true)); }
+inline bool simd_is_first() { return msl_lane() == (uint)__builtin_ctzl(msl_votes(0x43, true)); }
 inline simd_vote simd_active_threads_mask() { return simd_ballot(true); }
 }

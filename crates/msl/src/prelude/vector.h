@@ -146,3 +146,7 @@ template <class To, class From> inline To as_type(const From& from) {
     __builtin_memcpy(&to, &value, sizeof(To));
     return to;
 }
+
+// The lowering writes `c ? msl_pick() ->* a : msl_pick() ->* b` for `c ? a : b`: both sides become plain values.
+struct msl_pick {};
+template <class T> constexpr metal::msl_value_t<T> operator->*(msl_pick, T value) { return value; }
