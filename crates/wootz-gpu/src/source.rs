@@ -24,7 +24,34 @@ macro_rules! headers {
     };
 }
 
-headers![];
+headers![
+    "common/attention.h",
+    "common/attention_decode.h",
+    "common/attention_matrix.h",
+    "common/attention_prefill.h",
+    "common/draw.h",
+    "common/format.h",
+    "common/format_affine.h",
+    "common/format_fp4.h",
+    "common/format_fp8.h",
+    "common/format_iq.h",
+    "common/format_k.h",
+    "common/format_legacy.h",
+    "common/format_nf4.h",
+    "common/format_plain.h",
+    "common/format_q8.h",
+    "common/format_ternary.h",
+    "common/grids.h",
+    "common/quads.h",
+    "common/random.h",
+    "common/rows.h",
+    "common/search.h",
+    "common/shares.h",
+    "common/spread.h",
+    "common/team.h",
+    "common/tile.h",
+    "common/unpack.h",
+];
 
 impl KernelSource {
     /// The whole text: the file with its headers in place.

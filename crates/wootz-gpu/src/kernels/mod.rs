@@ -9,8 +9,10 @@ pub mod embedding;
 pub mod gemm;
 pub mod gemv;
 pub mod kv_write;
+pub mod matrix;
 pub mod moe;
 pub mod norm;
+pub mod probe;
 pub mod residual;
 pub mod rope;
 pub mod sample;
@@ -40,6 +42,7 @@ pub const CONCEPTS: &[Concept] = &[
     kv_write::CONCEPT,
     moe::CONCEPT,
     norm::CONCEPT,
+    probe::CONCEPT,
     residual::CONCEPT,
     rope::CONCEPT,
     sample::CONCEPT,

@@ -1,0 +1,10 @@
+// Tables in MLX's affine formats of 6 bits: the embedding of tokens, and whole matrices as f16. embedding.metal says how.
+#include <metal_stdlib>
+#include "arguments.h"
+using namespace metal;
+
+#include "common/format_affine.h"
+#include "common/rows.h"
+
+AFFINE_KERNELS("embed", embed, 6)
+AFFINE_KERNELS("dequantize", dequantize, 6)
