@@ -247,6 +247,38 @@ fn unrolled_loops_call_collectives_from_one_place() {
 }
 
 #[test]
+fn values_with_padding_are_whole_when_they_are_written() {
+    Case::new(
+        "struct Mixed { char a; float b; half c; bool d; };
+        kernel void k(device float* out [[buffer(0)]], device float3* v [[buffer(1)]],
+                      uint i [[thread_position_in_grid]]) {
+            threadgroup float3 s[32];
+            threadgroup half3 h[32];
+            threadgroup Mixed m[32];
+            threadgroup bool flags[32];
+            s[i] = float3(1.0f, 2.0f, float(i));
+            h[i] = half3(1.0h);
+            m[i] = Mixed{1, 2.0f, 3.0h, i % 2 == 0};
+            flags[i] = true;
+            v[i] = float3(4.0f);
+            threadgroup_barrier(mem_flags::mem_threadgroup | mem_flags::mem_device);
+            float3 a = s[31 - i];
+            half3 b = h[31 - i];
+            Mixed c = m[31 - i];
+            float3 d = v[31 - i];
+            out[i] = a.z + float(b.y) + float(c.a) + c.b + float(c.c) + float(c.d) + float(flags[31 - i]) + d.x;
+        }",
+        32,
+        32,
+    )
+    .writing(128)
+    .is_clean_in_first(&numbers(32, |i| {
+        let last = 31 - i;
+        last as f32 + 12.0 + if last % 2 == 0 { 1.0 } else { 0.0 }
+    }));
+}
+
+#[test]
 fn a_fault_leaves_the_library_and_the_process_healthy() {
     let text = "kernel void k(device const float* x [[buffer(0)]], device float* a [[buffer(1)]],
                               uint i [[thread_position_in_grid]]) {
@@ -328,7 +360,8 @@ fn dispatches_that_do_not_fit_are_refused() {
         library.run(&dispatch, &Mode::default()).map_err(|fault| fault.to_string()).err().unwrap_or_default()
     };
     assert_eq!(refused(&|_| ()), "");
-    let cases: [(&dyn Fn(&mut Dispatch<'_>), &str); 9] = [
+    type Change = dyn Fn(&mut Dispatch<'_>);
+    let cases: [(&Change, &str); 9] = [
         (&|dispatch| dispatch.kernel = "j".to_owned(), "the library has no kernel `j`; it has k"),
         (
             &|dispatch| dispatch.threads = [65, 1, 1],

@@ -68,8 +68,8 @@ pub struct Fault {
 
 impl Fault {
     /// A fault found before any thread ran.
-    pub(super) fn before_launch(kind: FaultKind, kernel: &str, message: String) -> Self {
-        Self {
+    pub(super) fn before_launch(kind: FaultKind, kernel: &str, message: String) -> Box<Self> {
+        Box::new(Self {
             kind,
             message,
             kernel: kernel.to_owned(),
@@ -78,7 +78,7 @@ impl Fault {
             threadgroup: None,
             thread: None,
             seed: None,
-        }
+        })
     }
 }
 

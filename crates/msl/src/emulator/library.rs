@@ -167,7 +167,7 @@ impl Library {
     ///
     /// If the dispatch does not fit the kernel, or the kernel makes a mistake that is found. What the buffers hold is
     /// undefined then; the library and the process are fine.
-    pub fn run(&self, dispatch: &Dispatch<'_>, mode: &Mode) -> Result<Counts, Fault> {
+    pub fn run(&self, dispatch: &Dispatch<'_>, mode: &Mode) -> Result<Counts, Box<Fault>> {
         let refuse = |message| Fault::before_launch(FaultKind::Dispatch, &dispatch.kernel, message);
         let kernel = self.kernel(&dispatch.kernel).map_err(refuse)?;
         let mut plan = self.plan(kernel, dispatch, mode)?;
@@ -182,13 +182,13 @@ impl Library {
         result.map_err(|found| self.fault(found, dispatch, mode))
     }
 
-    fn fault(&self, found: Found, dispatch: &Dispatch<'_>, mode: &Mode) -> Fault {
+    fn fault(&self, found: Found, dispatch: &Dispatch<'_>, mode: &Mode) -> Box<Fault> {
         let mistake = found.mistake;
         let [columns, rows, _] = dispatch.threadgroups.map(u64::from);
         let position = |number: u64| {
             [(number % columns) as u32, (number / columns % rows) as u32, (number / columns / rows) as u32]
         };
-        Fault {
+        Box::new(Fault {
             kind: mistake.kind,
             message: mistake.message,
             kernel: dispatch.kernel.clone(),
@@ -197,7 +197,7 @@ impl Library {
             threadgroup: found.threadgroup.map(position),
             thread: mistake.thread,
             seed: mode.schedule.seed(),
-        }
+        })
     }
 
     fn locate(&self, addresses: &[usize]) -> Option<Location> {
@@ -212,7 +212,7 @@ impl Library {
         })
     }
 
-    fn plan(&self, kernel: &EntryPoint, dispatch: &Dispatch<'_>, mode: &Mode) -> Result<Plan, Fault> {
+    fn plan(&self, kernel: &EntryPoint, dispatch: &Dispatch<'_>, mode: &Mode) -> Result<Plan, Box<Fault>> {
         limits::check(kernel, dispatch)?;
         let mut buffers = [std::ptr::null_mut(); SLOTS];
         for (index, binding) in &dispatch.arguments {

@@ -15,7 +15,7 @@ const MAX_INLINE_BYTES: usize = 4096;
 const BUFFER_ALIGNMENT: usize = 4;
 
 /// Checks a dispatch before anything runs.
-pub fn check(kernel: &EntryPoint, dispatch: &Dispatch<'_>) -> Result<(), Fault> {
+pub fn check(kernel: &EntryPoint, dispatch: &Dispatch<'_>) -> Result<(), Box<Fault>> {
     let refuse = |message| Fault::before_launch(FaultKind::Dispatch, &kernel.name, message);
     check_grid(kernel, dispatch).map_err(refuse)?;
     check_indices(dispatch).map_err(refuse)?;

@@ -41,7 +41,7 @@ impl Generator {
 
     /// A number below `limit`, which is not zero.
     pub fn below(&mut self, limit: u32) -> u32 {
-        ((self.next() >> 32) * u64::from(limit) >> 32) as u32
+        (((self.next() >> 32) * u64::from(limit)) >> 32) as u32
     }
 
     /// The number of one of the bits that are set; `mask` is not zero.

@@ -93,7 +93,7 @@ impl Shadow {
         mark: Mark,
         what: Access,
     ) -> Result<Option<Conflict>, Box<Mistake>> {
-        if (offset | bytes) % self.granule != 0 {
+        if !(offset | bytes).is_multiple_of(self.granule) {
             self.refine(1 << (offset | bytes).trailing_zeros())?;
         }
         self.touched = true;
