@@ -9,7 +9,7 @@ template <class T, int N> struct vec;
 template <class V, class T, int N, int A, int B, int C = -1, int D = -1> struct msl_swizzle {
     T all[N];
 
-    constexpr operator V() const {
+    constexpr V get() const {
         V v;
         v.components[0] = all[A];
         v.components[1] = all[B];
@@ -17,6 +17,7 @@ template <class V, class T, int N, int A, int B, int C = -1, int D = -1> struct 
         if constexpr (D >= 0) v.components[3] = all[D];
         return v;
     }
+    constexpr operator V() const { return get(); }
     constexpr void set(const V& v) {
         static_assert(A != B && (C < 0 || (C != A && C != B)) && (D < 0 || (D != A && D != B && D != C)),
                       "a swizzle that names a component twice cannot be assigned to");
@@ -26,10 +27,10 @@ template <class V, class T, int N, int A, int B, int C = -1, int D = -1> struct 
         if constexpr (D >= 0) all[D] = v.components[3];
     }
     // Assigning `v.xy = v.yx` reads both components before it writes one.
-    msl_swizzle& operator=(const V& other) { V v(other); set(v); return *this; }
-    msl_swizzle& operator=(const msl_swizzle& other) { V v = (V)other; set(v); return *this; }
-    T operator[](uint i) const { V v = *this; return v[i]; }
-#define MSL_ASSIGN(op) msl_swizzle& operator op##=(const V& other) { V v = (V)*this op other; set(v); return *this; }
+    msl_swizzle& operator=(const V& other) { set(V(other)); return *this; }
+    msl_swizzle& operator=(const msl_swizzle& other) { set(other.get()); return *this; }
+    T operator[](uint i) const { return get()[i]; }
+#define MSL_ASSIGN(op) msl_swizzle& operator op##=(const V& other) { set(get() op other); return *this; }
     MSL_ASSIGN(+) MSL_ASSIGN(-) MSL_ASSIGN(*) MSL_ASSIGN(/) MSL_ASSIGN(|) MSL_ASSIGN(&) MSL_ASSIGN(^)
 #undef MSL_ASSIGN
 };

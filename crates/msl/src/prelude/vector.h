@@ -52,7 +52,7 @@ namespace metal {
         MSL_EACH(N, components[i] = (T)v.components[i])                                                 \
     }                                                                                                   \
     template <class V, class U, int M, int A, int B, int C, int D>                                      \
-    explicit constexpr vec(const msl_swizzle<V, U, M, A, B, C, D>& v) : vec((V)v) {}                    \
+    explicit constexpr vec(const msl_swizzle<V, U, M, A, B, C, D>& v) : vec(v.get()) {}                   \
     constexpr vec& operator=(const vec& v) {                                                            \
         if (__builtin_is_constant_evaluated()) { MSL_EACH(N, components[i] = v.components[i]) }         \
         else __builtin_memcpy(components, v.components, sizeof(components));                            \
