@@ -250,3 +250,47 @@ fn matrices_lie_in_lanes_as_apple_lays_them() {
         }
     }
 }
+
+#[test]
+fn matrix_products_of_tensors_need_no_layout() {
+    // 3 simdgroups hold sums[20][24] = left[20][16] · right[24][16]ᵀ, beginning with 1; the tensors end before the tile.
+    let text = "#include <metal_stdlib>\n#include <metal_tensor>\n\
+        #include <MetalPerformancePrimitives/MetalPerformancePrimitives.h>\nusing namespace metal;\n\
+        kernel void k(device float* out [[buffer(0)]], uint t [[thread_index_in_threadgroup]]) {\n\
+        threadgroup half left[20 * 16], right[24 * 16];\n\
+        for (uint i = t; i < 320; i += 96) left[i] = half(float(i % 7));\n\
+        for (uint i = t; i < 384; i += 96) right[i] = half(float(i % 5));\n\
+        threadgroup_barrier(mem_flags::mem_threadgroup);\n\
+        constexpr auto descriptor = mpp::tensor_ops::matmul2d_descriptor(32, 24, 16, false, true, false,\n\
+            mpp::tensor_ops::matmul2d_descriptor::mode::multiply_accumulate);\n\
+        mpp::tensor_ops::matmul2d<descriptor, execution_simdgroups<3>> product;\n\
+        auto a = tensor<threadgroup half, dextents<int32_t, 2>, tensor_inline>(left, dextents<int32_t, 2>(16, 20));\n\
+        auto b = tensor<threadgroup half, dextents<int32_t, 2>, tensor_inline>(right, dextents<int32_t, 2>(16, 24));\n\
+        auto sums = product.get_destination_cooperative_tensor<decltype(a), decltype(b), float>();\n\
+        for (ushort i = 0; i < sums.get_capacity(); i++) if (sums.is_valid_element(i)) sums[i] = 1.0f;\n\
+        product.run(a, b, sums);\n\
+        auto c = tensor<device float, dextents<int32_t, 2>, tensor_inline>(out, dextents<int32_t, 2>(24, 20));\n\
+        sums.store(c.slice(0, 0));\n}\n";
+    for mode in [msl::Mode::Fast, msl::Mode::Checked] {
+        let compiled = compile(&Source::new("tensor.metal", text), &Options::new(mode));
+        let library = Library::open(&compiled.unwrap_or_else(|error| panic!("{error}"))).expect("the library loads");
+        let mut out = vec![0; 20 * 24 * 4];
+        let dispatch = Dispatch {
+            kernel: "k".to_owned(),
+            arguments: vec![(0, Binding::Buffer(Buffer::output(&mut out)))],
+            threadgroups: [1, 1, 1],
+            threads: [96, 1, 1],
+            ..Dispatch::default()
+        };
+        library.run(&dispatch, &Mode::random(3)).unwrap_or_else(|fault| panic!("{fault}"));
+        drop(dispatch);
+        for (index, bytes) in out.chunks(4).enumerate() {
+            let (row, column) = (index / 24, index % 24);
+            let products = (0..16).map(|k| ((row * 16 + k) % 7) * ((column * 16 + k) % 5));
+            let expected = 1 + products.sum::<usize>();
+            assert_eq!(f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]), expected as f32, "{row} {column}");
+        }
+    }
+    let findings = msl::lint(&Source::new("tensor.metal", text)).expect("it compiles");
+    assert_eq!(findings, []);
+}

@@ -123,6 +123,9 @@ pub mod kind {
             MATRIX_LOAD => "simdgroup_load",
             MATRIX_STORE => "simdgroup_store",
             MATRIX_MULTIPLY => "simdgroup_multiply_accumulate",
+            0x53 => "matmul2d::run",
+            0x54 => "cooperative_tensor::store",
+            0x55 => "cooperative_tensor::load",
             _ if barrier_flags(kind).is_some() => "simdgroup_barrier",
             _ => "a simdgroup operation",
         }
@@ -157,4 +160,5 @@ pub struct Table {
     pub constant_is_defined: extern "C" fn(c_int) -> c_int,
     pub fail: unsafe extern "C" fn(u32, *const c_char, *const usize),
     pub access: unsafe extern "C" fn(usize, usize, u32, *const usize),
+    pub thread: extern "C" fn() -> u32,
 }

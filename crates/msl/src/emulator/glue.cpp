@@ -24,6 +24,7 @@ struct Table {
     int (*constant_is_defined)(int index);
     void (*fail)(u32 reason, const char* message, void* frame);
     void (*access)(const void* address, size bytes, u32 is_write, void* frame);
+    u32 (*thread)();
 };
 static const Table* table;
 
@@ -40,6 +41,7 @@ HIDDEN Exchange* msl_xchg(u32 kind, const void* value, u32 bytes) {
 }
 HIDDEN void msl_simd_wait(u32 kind) { table->collective(kind, nullptr, 0, FRAME); }
 HIDDEN u32 msl_lane() { return table->lane(); }
+HIDDEN u32 msl_thread() { return table->thread(); }
 HIDDEN void msl_tg_barrier(u32 flags) { table->threadgroup_barrier(flags, FRAME); }
 HIDDEN void msl_fence(u32 flags, u32 order, u32 scope) { table->fence(flags, order, scope, FRAME); }
 HIDDEN u32 msl_atomic(u32 operation, u32 bytes, void* address, u64 value, u64 expected, u64* old) {

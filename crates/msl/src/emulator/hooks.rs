@@ -8,10 +8,14 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use super::abi::{Exchange, LANES, Table, kind, stop as reason};
 use super::atomics::{self, Operation as Atomic};
 use super::fault::FaultKind;
+use super::frames::Frames;
 use super::mistake::Mistake;
 use super::shadow::Access;
 use super::simdgroup::Operation;
 use super::worker::{Worker, proceed, running, stop};
+
+/// Calls that are remembered of a mistake.
+const MAX_FRAMES: usize = 64;
 
 /// The functions that a library is bound to.
 pub const TABLE: Table = Table {
@@ -24,6 +28,7 @@ pub const TABLE: Table = Table {
     constant_is_defined,
     fail,
     access,
+    thread,
 };
 
 /// The return address of the function whose frame this is.
@@ -44,23 +49,11 @@ unsafe fn return_address(frame: *const usize) -> usize {
 /// As for [`stop`]; `frame` is a frame pointer of the running fiber.
 #[cold]
 unsafe fn stop_at(worker: *mut Worker, mut mistake: Box<Mistake>, frame: *const usize) -> ! {
-    // SAFETY: the worker runs this fiber; the loop below stays within its stack, where frames are chained upwards.
+    // SAFETY: the worker runs this fiber, whose stack may be read. `mistake` goes to the host.
     unsafe {
         let stack = (*worker).stack();
         mistake.thread = mistake.thread.or(Some((*worker).threadgroup.current() as u32));
-        let mut at = frame;
-        for _ in 0..64 {
-            let inside = stack.contains(&(at as usize)) && stack.contains(&(at.wrapping_add(1) as usize));
-            if !inside || !(at as usize).is_multiple_of(size_of::<usize>()) {
-                break;
-            }
-            mistake.frames.push(return_address(at));
-            let outer = *at as *const usize;
-            if outer <= at {
-                break;
-            }
-            at = outer;
-        }
+        mistake.frames = Frames::new(frame, stack).take(MAX_FRAMES).collect();
         stop(worker, mistake)
     }
 }
@@ -94,7 +87,7 @@ unsafe extern "C" fn collective(
         let site = return_address(frame);
         let operation = Operation { kind: what, bytes, site };
         let value = if bytes == 0 { &[] } else { std::slice::from_raw_parts(value, bytes as usize) };
-        if let Some(mistake) = other_place(&mut *worker, &operation) {
+        if let Some(mistake) = other_place(&mut *worker, &operation, frame) {
             stop_at(worker, mistake, frame);
         }
         let thread = (*worker).threadgroup.current();
@@ -111,17 +104,32 @@ unsafe extern "C" fn collective(
     }
 }
 
-/// With checks, lanes must come to a collective from one place of the source.
+/// With checks, lanes must come to a collective from one place of the source, by the same calls.
+///
+/// # Safety
+///
+/// `frame` is a frame pointer of the worker's running fiber.
 #[inline]
-fn other_place(worker: &mut Worker, operation: &Operation) -> Option<Box<Mistake>> {
+unsafe fn other_place(
+    worker: &mut Worker,
+    operation: &Operation,
+    frame: *const usize,
+) -> Option<Box<Mistake>> {
+    let group = worker.threadgroup.group();
+    let stack = worker.stack();
     let checker = worker.checker.as_mut()?;
-    let waiting = worker.threadgroup.waiting_operation()?;
-    if waiting.kind != operation.kind || checker.same_place(waiting.site, operation.site) {
-        return None;
+    // SAFETY: by this function's contract.
+    let path = checker.path(unsafe { Frames::new(frame, stack) });
+    match worker.threadgroup.waiting_operation() {
+        None => checker.first_at_collective(group, path),
+        Some(waiting) if waiting.kind == operation.kind && !checker.joins_collective(group, &path) => {
+            let name = kind::name(operation.kind);
+            let text = format!("lanes of one simdgroup call {name} from different places");
+            return Some(Mistake::new(FaultKind::DivergentCollective, text).with_other(waiting.site));
+        }
+        Some(_) => {}
     }
-    let name = kind::name(operation.kind);
-    let text = format!("lanes of one simdgroup call {name} from different places");
-    Some(Mistake::new(FaultKind::DivergentCollective, text).with_other(waiting.site))
+    None
 }
 
 fn completed_collective(worker: &mut Worker, what: u32, thread: usize) {
@@ -137,12 +145,18 @@ extern "C" fn lane() -> u32 {
     unsafe { ((*worker).threadgroup.current() % LANES) as u32 }
 }
 
+extern "C" fn thread() -> u32 {
+    let worker = running();
+    // SAFETY: kernels run on a worker's fibers only.
+    unsafe { (*worker).threadgroup.current() as u32 }
+}
+
 unsafe extern "C" fn threadgroup_barrier(flags: u32, frame: *const usize) {
     let worker = running();
     // SAFETY: kernels run on a worker's fibers only; `frame` is the caller's.
     unsafe {
         let site = return_address(frame);
-        if let Some(mistake) = other_barrier(&mut *worker, site) {
+        if let Some(mistake) = other_barrier(&mut *worker, frame) {
             stop_at(worker, mistake, frame);
         }
         let thread = (*worker).threadgroup.current();
@@ -161,15 +175,25 @@ unsafe extern "C" fn threadgroup_barrier(flags: u32, frame: *const usize) {
     }
 }
 
-/// With checks, threads must come to a barrier from one place of the source.
-fn other_barrier(worker: &mut Worker, site: usize) -> Option<Box<Mistake>> {
+/// With checks, threads must come to a barrier from one place of the source, by the same calls.
+///
+/// # Safety
+///
+/// `frame` is a frame pointer of the worker's running fiber.
+unsafe fn other_barrier(worker: &mut Worker, frame: *const usize) -> Option<Box<Mistake>> {
+    let stack = worker.stack();
     let checker = worker.checker.as_mut()?;
-    let waiting = worker.threadgroup.waiting_barrier()?;
-    if checker.same_place(waiting, site) {
-        return None;
+    // SAFETY: by this function's contract.
+    let path = checker.path(unsafe { Frames::new(frame, stack) });
+    match worker.threadgroup.waiting_barrier() {
+        None => checker.first_at_barrier(path),
+        Some(waiting) if !checker.joins_barrier(&path) => {
+            let text = "threads of one threadgroup wait at different threadgroup_barriers".to_owned();
+            return Some(Mistake::new(FaultKind::DivergentBarrier, text).with_other(waiting));
+        }
+        Some(_) => {}
     }
-    let text = "threads of one threadgroup wait at different threadgroup_barriers".to_owned();
-    Some(Mistake::new(FaultKind::DivergentBarrier, text).with_other(waiting))
+    None
 }
 
 unsafe extern "C" fn fence(flags: u32, order: u32, scope: u32, _frame: *const usize) {

@@ -6,7 +6,7 @@ use crate::clang::Clang;
 use crate::{MslError, Source};
 
 /// Headers of Metal's standard library. The prelude declares everything at once, so they are empty here.
-pub(crate) const STANDARD_HEADERS: [&str; 13] = [
+pub(crate) const STANDARD_HEADERS: [&str; 15] = [
     "metal_stdlib",
     "metal_atomic",
     "metal_common",
@@ -19,7 +19,9 @@ pub(crate) const STANDARD_HEADERS: [&str; 13] = [
     "metal_relational",
     "metal_simdgroup",
     "metal_simdgroup_matrix",
+    "metal_tensor",
     "metal_types",
+    "MetalPerformancePrimitives/MetalPerformancePrimitives.h",
 ];
 /// The folder of those headers within the private folder of a compilation.
 const STANDARD_FOLDER: &str = "msl_standard";
@@ -30,7 +32,8 @@ const METAL_VERSION: &str = "320";
 pub(crate) fn run(source: &Source, clang: &Clang, folder: &Path) -> Result<String, MslError> {
     source.write_to(folder)?;
     let standard = folder.join(STANDARD_FOLDER);
-    std::fs::create_dir_all(&standard).map_err(MslError::io("cannot create", &standard))?;
+    let subfolder = standard.join("MetalPerformancePrimitives");
+    std::fs::create_dir_all(&subfolder).map_err(MslError::io("cannot create", &subfolder))?;
     for name in STANDARD_HEADERS {
         let path = standard.join(name);
         // `using namespace metal;` follows, and the namespace must be known to the preprocessed text.

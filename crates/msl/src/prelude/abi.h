@@ -24,6 +24,8 @@ __private msl_exchange* msl_xchg(uint kind, const void* value, uint bytes);
 // The same without a value.
 void msl_simd_wait(uint kind);
 uint msl_lane();
+// The thread's index in its threadgroup.
+uint msl_thread();
 void msl_tg_barrier(uint flags);
 void msl_fence(uint flags, uint order, uint scope);
 // Does an atomic operation and stores what was there before in `old`.

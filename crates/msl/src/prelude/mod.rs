@@ -17,7 +17,7 @@ macro_rules! files {
 }
 
 /// All headers; `prelude.h` includes the others.
-pub(crate) const FILES: [File; 19] = files![
+pub(crate) const FILES: [File; 20] = files![
     "prelude.h",
     "spaces.h",
     "abi.h",
@@ -36,6 +36,7 @@ pub(crate) const FILES: [File; 19] = files![
     "quadgroup.h",
     "simdgroup_matrix.h",
     "atomic.h",
+    "tensor.h",
     "entry.h",
 ];
 

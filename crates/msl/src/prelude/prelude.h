@@ -29,6 +29,7 @@
 #include "quadgroup.h"
 #include "simdgroup_matrix.h"
 #include "atomic.h"
+#include "tensor.h"
 #include "entry.h"
 #pragma clang attribute pop
 #pragma clang attribute pop
