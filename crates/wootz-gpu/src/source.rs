@@ -25,6 +25,9 @@ macro_rules! headers {
 }
 
 headers![
+    "common/packet_affine.h",
+    "common/packet_fp4.h",
+    "common/packet_fp8.h",
     "common/attention.h",
     "common/attention_decode.h",
     "common/attention_matrix.h",
@@ -41,7 +44,16 @@ headers![
     "common/format_plain.h",
     "common/format_q8.h",
     "common/format_ternary.h",
+    "common/gemv.h",
+    "common/gemm.h",
+    "common/gemm_tile.h",
     "common/grids.h",
+    "common/moe_gemv.h",
+    "common/weights.h",
+    "common/gemv_generic.h",
+    "common/packet_k.h",
+    "common/packet_legacy.h",
+    "common/packet_plain.h",
     "common/quads.h",
     "common/random.h",
     "common/rows.h",

@@ -2,5 +2,6 @@
 
 pub mod activation;
 pub mod attention;
+pub mod moe;
 pub mod norm;
 pub mod sample;
