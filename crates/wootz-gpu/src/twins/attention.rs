@@ -104,7 +104,13 @@ pub fn attend(pool: &[f16], cells: Cells, look: Look, query: &[f32], slots: &[us
 
 #[cfg(test)]
 mod tests {
+    use wootz_backend::cpu::reference::{self, Attend, CachePrecision, Pool};
+    use wootz_backend::ops::Heads;
+    use wootz_backend::step::{SequenceSlice, Step};
+    use wootz_spec::Span;
+
     use super::*;
+    use crate::case::values;
 
     const CELLS: Cells = Cells::KeysAndValues(CacheShape { layers: 1, kv_heads: 1, head_dim: 2 });
 
@@ -140,5 +146,43 @@ mod tests {
         let look = Look { at: (0, 0), scale: 100.0, softcap: Some(1e-6), sink: None };
         let out = attend(&pool(), CELLS, look, &[1.0, -1.0], &[0, 1]);
         assert!((out[0] - 2.0).abs() < 1e-5);
+    }
+
+    #[test]
+    fn it_agrees_with_the_reference_of_the_cpu() {
+        let shape = CacheShape { layers: 2, kv_heads: 2, head_dim: 8 };
+        let (heads, tokens, scale) = (Heads { count: 4, dim: 8 }, 20, 0.4);
+        let step = Step {
+            tokens: vec![0; tokens],
+            positions: (0..tokens as u32).collect(),
+            sequences: vec![SequenceSlice { rows: 0..tokens, pages: 0..2 }],
+            page_table: vec![2, 0],
+            sample_rows: vec![],
+        };
+        let (keys, key_values, queries) = (values(20 * 16, 1), values(20 * 16, 2), values(20 * 32, 3));
+        let mut reference = Pool::new(shape, CachePrecision::F16, 3 * shape.page_elements());
+        reference.write(&step, 1, &keys, &key_values);
+        let span = Span::Window(7);
+        let mut expected = vec![0.0; 20 * 32];
+        let attends = Attend { layer: 1, heads, scale, span };
+        reference::attention(&reference, &step, attends, &queries, &mut expected);
+
+        let cells = Cells::KeysAndValues(shape);
+        let slot = |token: usize| [2, 0][token / 16] * 16 + token % 16;
+        let mut pool = vec![f16::NAN; 3 * shape.page_elements()];
+        for index in 0..20 * 16 {
+            let (token, head, dim) = (index / 16, index / 8 % 2, index % 8);
+            pool[cells.key(slot(token), 1, head, dim)] = f16::from_f32(keys[index]);
+            pool[cells.value(slot(token), 1, head, dim)] = f16::from_f32(key_values[index]);
+        }
+        for (index, query) in queries.chunks_exact(8).enumerate() {
+            let (row, head) = (index / 4, index % 4);
+            let slots: Vec<usize> = (row.saturating_sub(6)..=row).map(slot).collect();
+            let look = Look { at: (1, head / 2), scale, softcap: None, sink: None };
+            let found = attend(&pool, cells, look, query, &slots);
+            for (found, expected) in found.iter().zip(&expected[8 * index..]) {
+                assert!((found - expected).abs() < 1e-6, "row {row}, head {head}: {found} and {expected}");
+            }
+        }
     }
 }

@@ -147,7 +147,8 @@ impl Variant {
             256 => ("attention_256.metal", variants!("256")),
             other => panic!("no attention kernel for a head size of {other}"),
         };
-        let (heads, entry) = *sizes.iter().find(|(heads, _)| *heads >= group).unwrap_or(&sizes[sizes.len() - 1]);
+        let (heads, entry) =
+            *sizes.iter().find(|(heads, _)| *heads >= group).unwrap_or(&sizes[sizes.len() - 1]);
         Variant { kernel: Kernel { source: source(file), entry }, heads }
     }
 }

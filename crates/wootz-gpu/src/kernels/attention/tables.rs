@@ -8,13 +8,31 @@ use crate::device::Slice;
 /// Rows of a prefill tile at most.
 pub const TILE_ROWS: usize = 32;
 
-/// How rows are divided between the two attention kernels.
+/// Rows of a sequence that [`Route::Fast`] still decodes: their contexts are split over the device, and the cache
+/// gives them the same keys. More rows use what they read together.
+const DECODED_ROWS: usize = 4;
+
+/// How rows are divided between the two attention kernels, which differ in rounding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Route {
-    /// A sequence with one row is decoded, one with more goes through prefill tiles.
+    /// A sequence with few rows is decoded, one with more goes through prefill tiles.
     Fast,
-    /// Every row is decoded: slow for long prompts, and a row's result does not depend on how a prompt was cut.
+    /// Every row is decoded: what comes out does not depend on how a prompt was cut. Slow for long prompts.
     OneAnswer,
+    /// Every row goes through prefill tiles: as independent of how a prompt was cut, fast for prompts, and slow for
+    /// single rows of long contexts.
+    Tiled,
+}
+
+impl Route {
+    /// Whether the `rows` rows of a sequence are decoded.
+    fn decodes(self, rows: usize) -> bool {
+        match self {
+            Route::Fast => rows <= DECODED_ROWS,
+            Route::OneAnswer => true,
+            Route::Tiled => false,
+        }
+    }
 }
 
 /// The arrays of one step, in the host's memory. They are refilled for every step without allocating.
@@ -57,7 +75,7 @@ pub struct PrefillTiles {
     pub tokens: usize,
 }
 
-/// The same arrays in the device's memory.
+/// The same arrays in the device's memory, each 16-byte aligned.
 #[derive(Debug, Clone, Copy)]
 pub struct StepSlices {
     /// [`StepTables::positions`].
@@ -117,14 +135,13 @@ impl StepTables {
                 self.slots.push(page * PAGE_TOKENS as u32 + (position % PAGE_TOKENS) as u32);
                 self.row_pages.push(pages);
             }
-            match (route, rows.len()) {
-                (Route::Fast, 1) | (Route::OneAnswer, _) => {
-                    self.decode_rows.extend(rows.clone().map(|row| row as u32));
-                }
-                (Route::Fast, _) => self.prefill_tiles.extend(rows.clone().step_by(TILE_ROWS).map(|row| {
+            if route.decodes(rows.len()) {
+                self.decode_rows.extend(rows.map(|row| row as u32));
+            } else {
+                self.prefill_tiles.extend(rows.clone().step_by(TILE_ROWS).map(|row| {
                     let count = TILE_ROWS.min(rows.end - row);
                     [row as u32, count as u32, step.positions[row], pages]
-                })),
+                }));
             }
         }
     }
@@ -180,7 +197,18 @@ mod tests {
         tables.fill(&step(), Route::Fast);
         assert_eq!(tables.prefill_tiles, [[0, 32, 8, 0], [32, 8, 40, 0]]);
         assert_eq!(tables.decode(Span::Full), Some(DecodeRows { count: 1, longest: 17, tokens: 18 }));
-        assert_eq!(tables.prefill(Span::Window(45)), Some(PrefillTiles { count: 2, rows: 40, tokens: 40 + 45 }));
+        assert_eq!(
+            tables.prefill(Span::Window(45)),
+            Some(PrefillTiles { count: 2, rows: 40, tokens: 40 + 45 })
+        );
+    }
+
+    #[test]
+    fn tiles_take_single_rows_too() {
+        let mut tables = StepTables::default();
+        tables.fill(&step(), Route::Tiled);
+        assert_eq!(tables.prefill_tiles, [[0, 32, 8, 0], [32, 8, 40, 0], [40, 1, 17, 3]]);
+        assert_eq!(tables.decode(Span::Full), None);
     }
 
     #[test]
