@@ -125,3 +125,21 @@ fn a_shuffle_of_matrices_in_divergent_flow() {
     )
     .finds(FaultKind::FinishedThreads);
 }
+
+#[test]
+fn one_collective_in_a_function_that_is_called_from_two_places() {
+    let fault = Case::new(
+        "__attribute__((noinline)) float total(float v) {
+            return simd_sum(v) + 1.0f; // here
+        }
+        kernel void k(device float* a [[buffer(0)]], uint i [[thread_position_in_grid]]) {
+            if (i & 1) a[i] = total(1.0f);
+            else a[i] = total(2.0f) * 3.0f;
+        }",
+        64,
+        64,
+    )
+    .finds(FaultKind::DivergentCollective);
+    assert_eq!(fault.callers.len(), 1, "{fault}");
+    assert!([7, 8].contains(&fault.callers[0].line), "{fault}");
+}

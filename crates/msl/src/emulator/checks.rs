@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::abi::LANES;
 use super::counts::Counts;
 use super::fault::FaultKind;
+use super::frames::{CallPath, Frames};
 use super::locate::Debugger;
 use super::memory::{ThreadgroupMemory, mapped_bytes};
 use super::mistake::Mistake;
@@ -20,6 +22,10 @@ pub struct Checker {
     pub staging: Staging,
     threadgroup: Shadow,
     debugger: Arc<Debugger>,
+    /// How the first lane of each simdgroup came to the collective that it waits at.
+    at_collective: [CallPath; LANES],
+    /// How the first thread came to the barrier that it waits at.
+    at_barrier: CallPath,
     /// Pairs of addresses that were looked up: whether they are one place of the source.
     same: HashMap<(usize, usize), bool>,
 }
@@ -27,7 +33,15 @@ pub struct Checker {
 impl Checker {
     pub fn new(staging: Staging, debugger: Arc<Debugger>) -> Result<Self, Box<Mistake>> {
         let threadgroup = Shadow::new(Space::Threadgroup, mapped_bytes(), true)?;
-        Ok(Self { clock: Clock::new(), staging, threadgroup, debugger, same: HashMap::new() })
+        Ok(Self {
+            clock: Clock::new(),
+            staging,
+            threadgroup,
+            debugger,
+            at_collective: [CallPath::default(); LANES],
+            at_barrier: CallPath::default(),
+            same: HashMap::new(),
+        })
     }
 
     pub fn begin_threadgroup(&mut self, number: u64) {
@@ -51,16 +65,44 @@ impl Checker {
         }
     }
 
-    /// Whether two return addresses come from one call in the source. The compiler may have copied it.
+    /// The calls in the kernel that led to a place.
     #[inline]
-    pub fn same_place(&mut self, a: usize, b: usize) -> bool {
-        a == b || self.same_line(a, b)
+    pub fn path(&self, frames: Frames) -> CallPath {
+        CallPath::new(frames, |address| self.debugger.holds(address))
     }
 
+    /// The first lane of a simdgroup comes to a collective.
+    #[inline]
+    pub fn first_at_collective(&mut self, group: usize, path: CallPath) {
+        self.at_collective[group] = path;
+    }
+
+    /// Another lane comes to a collective: whether it came the same way.
+    #[inline]
+    pub fn joins_collective(&mut self, group: usize, path: &CallPath) -> bool {
+        let first = self.at_collective[group];
+        first == *path || self.same_path(&first, path)
+    }
+
+    /// The first thread comes to a barrier.
+    pub fn first_at_barrier(&mut self, path: CallPath) {
+        self.at_barrier = path;
+    }
+
+    /// Another thread comes to a barrier: whether it came the same way.
+    pub fn joins_barrier(&mut self, path: &CallPath) -> bool {
+        let first = self.at_barrier;
+        first == *path || self.same_path(&first, path)
+    }
+
+    /// Whether two paths are one in the source. The compiler may have copied a call, when it unrolled a loop.
     #[cold]
-    fn same_line(&mut self, a: usize, b: usize) -> bool {
-        let debugger = &self.debugger;
-        *self.same.entry((a, b)).or_insert_with(|| debugger.same_place(a, b))
+    fn same_path(&mut self, a: &CallPath, b: &CallPath) -> bool {
+        let mut pairs = a.addresses().iter().zip(b.addresses());
+        pairs.all(|(a, b)| {
+            let debugger = &self.debugger;
+            a == b || *self.same.entry((*a, *b)).or_insert_with(|| debugger.same_place(*a, *b))
+        })
     }
 }
 

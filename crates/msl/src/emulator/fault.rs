@@ -56,6 +56,8 @@ pub struct Fault {
     pub kernel: String,
     /// The line of the kernel's source, if the library was compiled with checks.
     pub location: Option<Location>,
+    /// Where the function with that line was called from, if the kernel calls functions: innermost first.
+    pub callers: Vec<Location>,
     /// The other line that has a part in it: the earlier access of a race.
     pub other_location: Option<Location>,
     /// Position of the threadgroup in the grid, if threads ran at all.
@@ -74,6 +76,7 @@ impl Fault {
             message,
             kernel: kernel.to_owned(),
             location: None,
+            callers: Vec::new(),
             other_location: None,
             threadgroup: None,
             thread: None,
@@ -90,6 +93,9 @@ impl fmt::Display for Fault {
         write!(formatter, "{}", self.message)?;
         if let Some(other) = &self.other_location {
             write!(formatter, " (the other access is at {other})")?;
+        }
+        for caller in &self.callers {
+            write!(formatter, ", called from {caller}")?;
         }
         write!(formatter, " [kernel {}", self.kernel)?;
         if let Some([x, y, z]) = self.threadgroup {

@@ -188,20 +188,22 @@ impl Library {
         let position = |number: u64| {
             [(number % columns) as u32, (number / columns % rows) as u32, (number / columns / rows) as u32]
         };
+        let mut lines = self.lines(&mistake.frames).into_iter();
         Box::new(Fault {
             kind: mistake.kind,
             message: mistake.message,
             kernel: dispatch.kernel.clone(),
-            location: self.locate(&mistake.frames),
-            other_location: mistake.other.and_then(|site| self.locate(&[site])),
+            location: lines.next(),
+            callers: lines.collect(),
+            other_location: mistake.other.and_then(|site| self.lines(&[site]).into_iter().next()),
             threadgroup: found.threadgroup.map(position),
             thread: mistake.thread,
             seed: mode.schedule.seed(),
         })
     }
 
-    fn locate(&self, addresses: &[usize]) -> Option<Location> {
-        self.debugger.as_ref()?.locate(addresses)
+    fn lines(&self, addresses: &[usize]) -> Vec<Location> {
+        self.debugger.as_ref().map_or_else(Vec::new, |debugger| debugger.kernel_lines(addresses))
     }
 
     fn kernel(&self, name: &str) -> Result<&EntryPoint, String> {

@@ -58,21 +58,25 @@ impl Debugger {
         self.base + offset as usize
     }
 
-    /// The line of the kernel's source that a chain of return addresses, innermost first, stands for.
-    pub fn locate(&self, addresses: &[usize]) -> Option<Location> {
-        let loader = Loader::new(&self.path).ok()?;
-        let own = addresses.iter().filter(|address| self.holds(**address));
-        let mut lines = own.flat_map(|address| self.lines(&loader, *address));
+    /// The lines of the kernel's source that a chain of return addresses stands for, innermost first.
+    pub fn kernel_lines(&self, addresses: &[usize]) -> Vec<Location> {
+        let Ok(loader) = Loader::new(&self.path) else { return Vec::new() };
+        let own = addresses.iter().take_while(|address| self.holds(**address));
+        let lines = own.flat_map(|address| self.lines(&loader, *address));
         lines
-            .find(|line| !line.file.starts_with(PRELUDE))
+            .filter(|line| !line.file.starts_with(PRELUDE))
             .map(|line| Location { file: line.file, line: line.line })
+            .collect()
     }
 
-    /// Whether two return addresses come from one call in the source.
+    /// Whether two return addresses come from one call in the source, as far as the tables tell.
     pub fn same_place(&self, a: usize, b: usize) -> bool {
-        let Ok(loader) = Loader::new(&self.path) else { return false };
-        let lines = self.lines(&loader, a);
-        !lines.is_empty() && lines == self.lines(&loader, b)
+        if !self.holds(a) || !self.holds(b) {
+            return false;
+        }
+        let Ok(loader) = Loader::new(&self.path) else { return true };
+        let (a, b) = (self.lines(&loader, a), self.lines(&loader, b));
+        a.is_empty() || b.is_empty() || a == b
     }
 
     /// The lines of a return address: of the innermost inlined function first, then of where it was inlined.
@@ -83,7 +87,8 @@ impl Debugger {
         let Ok(mut frames) = loader.find_frames(probe) else { return lines };
         while let Ok(Some(frame)) = frames.next() {
             let Some(location) = frame.location else { continue };
-            let (Some(file), Some(line)) = (location.file, location.line) else { continue };
+            // Line zero is the compiler's word for code that it can't place.
+            let (Some(file), Some(line @ 1..)) = (location.file, location.line) else { continue };
             let file = file.strip_prefix(COMPILED_IN).unwrap_or(file).trim_start_matches("./").to_owned();
             lines.push(Line { file, line, column: location.column });
         }

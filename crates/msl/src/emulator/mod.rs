@@ -33,7 +33,8 @@
 //!   happened yet, so the process stays whole. Buffers are copied far apart first (`staging`);
 //! - reads of threadgroup memory, or of a buffer bound as output, where nobody has written;
 //! - races, by the rules below, with both lines (`order`, `fences`, `shadow`);
-//! - collectives and barriers that threads reach from different places in the source (`locate`).
+//! - collectives and barriers that threads reach from different places in the source, or by different calls (`frames`,
+//!   `locate`).
 //!
 //! It also counts bytes exactly ([`Counts`]).
 //!
@@ -58,7 +59,7 @@
 //! # Unsafe code
 //!
 //! Kernels are foreign functions that get plain addresses. Three things have to be unsafe: switching stacks (`fiber`,
-//! `worker`), answering calls from the library (`hooks`), and lending memory to it (`library`, `staging`, `memory`,
+//! `worker`), answering calls from the library (`hooks`, `frames`), and lending memory to it (`library`, `staging`, `memory`,
 //! `atomics`). All decisions are made in between, in safe code that knows numbers of threads and no stacks. One rule
 //! ties it together: no reference into a worker is held over a switch, and no value that has to be dropped either,
 //! because a fault abandons all fibers where they stand.
@@ -71,6 +72,7 @@ mod dispatch;
 mod fault;
 mod fences;
 mod fiber;
+mod frames;
 mod hooks;
 mod library;
 mod limits;
