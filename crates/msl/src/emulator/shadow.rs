@@ -220,3 +220,7 @@ impl Look<'_> {
         plain_for_atomic || group(first) == group(second) && group(&self.mark) != group(first)
     }
 }
+
+#[cfg(test)]
+#[path = "shadow_tests.rs"]
+mod tests;
