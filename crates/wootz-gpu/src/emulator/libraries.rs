@@ -1,0 +1,144 @@
+//! Kernel sources, compiled for this processor: each once.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use msl::emulator::Library;
+use msl::{Mode, MslError, Options, Source};
+
+use super::{Checks, EmulatorSettings, NAME};
+use crate::device::{DeviceError, Kernel};
+use crate::product::SYSTEM;
+use crate::source::KernelSource;
+
+/// The libraries of one emulator, by the name of their file.
+pub struct Libraries {
+    options: Options,
+    compiler: String,
+    compilers: usize,
+    opened: BTreeMap<&'static str, Library>,
+    /// What did not compile will not the next time either.
+    refused: BTreeMap<&'static str, DeviceError>,
+}
+
+impl Libraries {
+    /// None yet.
+    ///
+    /// # Errors
+    /// [`DeviceError::Absent`] where there is no compiler.
+    pub fn new(settings: &EmulatorSettings) -> Result<Self, DeviceError> {
+        let clang = msl::clang::Clang::find().map_err(|error| absent(&error))?;
+        let mode = match settings.checks {
+            Checks::Checked => Mode::Checked,
+            Checks::Plain => Mode::Fast,
+        };
+        let cache: PathBuf = settings.cache.clone();
+        Ok(Self {
+            options: Options { mode, cache },
+            compiler: clang.version().to_owned(),
+            compilers: settings.workers.max(1),
+            opened: BTreeMap::new(),
+            refused: BTreeMap::new(),
+        })
+    }
+
+    /// The compiler's version.
+    pub fn compiler(&self) -> &str {
+        &self.compiler
+    }
+
+    /// Compiles what is missing for `kernels`, several sources at once.
+    pub fn prepare(
+        &mut self,
+        kernels: &[Kernel],
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<(), DeviceError> {
+        let mut missing: Vec<&'static KernelSource> = Vec::new();
+        let ours = |kernel: &&Kernel| kernel.source.file != SYSTEM.file;
+        for kernel in kernels.iter().filter(ours) {
+            let file = kernel.source.file;
+            if let Some(error) = self.refused.get(file) {
+                return Err(error.clone());
+            }
+            if !self.opened.contains_key(file) && !missing.iter().any(|known| known.file == file) {
+                missing.push(kernel.source);
+            }
+        }
+        let compiled = self.compile(&missing);
+        for (source, library) in missing.iter().zip(compiled) {
+            match library {
+                Ok(library) => drop(self.opened.insert(source.file, library)),
+                Err(error) => {
+                    self.refused.insert(source.file, error.clone());
+                    return Err(error);
+                }
+            }
+            let ready = kernels.iter().filter(|kernel| self.opened.contains_key(kernel.source.file)).count();
+            progress(ready);
+        }
+        kernels.iter().filter(ours).try_for_each(|kernel| match self.library(*kernel) {
+            Some(library) if library.interface().entry_point(kernel.entry).is_some() => Ok(()),
+            _ => Err(DeviceError::Compile {
+                kernel: format!("{kernel:?}"),
+                device: NAME.to_owned(),
+                message: "the file has no entry point of this name".to_owned(),
+            }),
+        })
+    }
+
+    fn compile(&self, sources: &[&'static KernelSource]) -> Vec<Result<Library, DeviceError>> {
+        if let [source] = sources {
+            return vec![compile(source, &self.options)];
+        }
+        let next = AtomicUsize::new(0);
+        let results: Vec<Mutex<Option<Result<Library, DeviceError>>>> =
+            sources.iter().map(|_| Mutex::new(None)).collect();
+        let work = || {
+            loop {
+                let place = next.fetch_add(1, Ordering::Relaxed);
+                let Some(source) = sources.get(place) else { return };
+                let result = compile(source, &self.options);
+                *results[place].lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+            }
+        };
+        std::thread::scope(|scope| {
+            (1..self.compilers.min(sources.len())).for_each(|_| drop(scope.spawn(work)));
+            work();
+        });
+        let taken = results.into_iter().map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner));
+        taken.map(|result| result.expect("every source was taken by a compiler")).collect()
+    }
+
+    /// The library of a kernel that was prepared.
+    pub fn library(&self, kernel: Kernel) -> Option<&Library> {
+        self.opened.get(kernel.source.file)
+    }
+}
+
+/// The source as the compiler takes it.
+///
+/// # Errors
+/// The header that is missing.
+fn source(source: &KernelSource) -> Result<Source, DeviceError> {
+    let text = source.flattened().map_err(|message| refused(source, message))?;
+    Ok(Source::new(source.file, text))
+}
+
+fn compile(kernel_source: &KernelSource, options: &Options) -> Result<Library, DeviceError> {
+    let compiled = msl::compile(&source(kernel_source)?, options).map_err(|error| match error {
+        MslError::NoClang(_) => absent(&error),
+        error => refused(kernel_source, error.to_string()),
+    })?;
+    Library::open(&compiled).map_err(|error| refused(kernel_source, error.to_string()))
+}
+
+fn absent(error: &MslError) -> DeviceError {
+    DeviceError::Absent { device: NAME, reason: error.to_string() }
+}
+
+fn refused(source: &KernelSource, message: String) -> DeviceError {
+    DeviceError::Compile { kernel: source.file.to_owned(), device: NAME.to_owned(), message }
+}
