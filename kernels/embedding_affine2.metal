@@ -6,5 +6,4 @@ using namespace metal;
 #include "common/format_affine.h"
 #include "common/rows.h"
 
-AFFINE_KERNELS("embed", embed, 2)
-AFFINE_KERNELS("dequantize", dequantize, 2)
+AFFINE_FORMATS(ROWS_KERNELS, FormatAffine, 2)

@@ -6,5 +6,4 @@ using namespace metal;
 #include "common/format_affine.h"
 #include "common/rows.h"
 
-AFFINE_KERNELS("embed", embed, 5)
-AFFINE_KERNELS("dequantize", dequantize, 5)
+AFFINE_FORMATS(ROWS_KERNELS, FormatAffine, 5)

@@ -6,11 +6,6 @@ using namespace metal;
 #include "common/format_fp8.h"
 #include "common/rows.h"
 
-typedef FormatFp8<E4M3, ScaleOfRow> FormatE4M3Row;
-typedef FormatFp8<E4M3, ScaleOfSquare> FormatE4M3Square;
-typedef FormatFp8<E5M2, ScaleOfRow> FormatE5M2Row;
-typedef FormatFp8<E5M2, ScaleOfSquare> FormatE5M2Square;
-
 ROWS_KERNELS("fp8_e4m3_row", FormatE4M3Row)
 ROWS_KERNELS("fp8_e4m3_block128", FormatE4M3Square)
 ROWS_KERNELS("fp8_e5m2_row", FormatE5M2Row)

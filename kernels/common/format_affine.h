@@ -96,14 +96,14 @@ struct FormatAffine {
     }
 };
 
-// A kernel of every affine format of so many bits: AFFINE_KERNELS("gemv", gemv_generic, 4).
-#define AFFINE_KERNEL(prefix, function, bits, group, name, Scale)                                                         \
-    template [[host_name(prefix "_affine" #bits "_" #group "_" name)]] kernel                                             \
-    decltype(function<FormatAffine<bits, group, Scale>>) function<FormatAffine<bits, group, Scale>>;
-#define AFFINE_KERNELS(prefix, function, bits)                                                                            \
-    AFFINE_KERNEL(prefix, function, bits, 32, "f16", ScaleF16)                                                            \
-    AFFINE_KERNEL(prefix, function, bits, 64, "f16", ScaleF16)                                                            \
-    AFFINE_KERNEL(prefix, function, bits, 128, "f16", ScaleF16)                                                           \
-    AFFINE_KERNEL(prefix, function, bits, 32, "bf16", ScaleBF16)                                                          \
-    AFFINE_KERNEL(prefix, function, bits, 64, "bf16", ScaleBF16)                                                          \
-    AFFINE_KERNEL(prefix, function, bits, 128, "bf16", ScaleBF16)
+// INSTANTIATE(name, a type) for every format of so many bits: AFFINE_FORMATS(ROWS_KERNELS, FormatAffine, 4).
+#define AFFINE_FORMAT(INSTANTIATE, Type, bits, group, name, Scale)                              \
+    typedef Type<bits, group, Scale> Type##bits##_##group##_##Scale;                            \
+    INSTANTIATE("affine" #bits "_" #group "_" name, Type##bits##_##group##_##Scale)
+#define AFFINE_FORMATS(INSTANTIATE, Type, bits)                                                 \
+    AFFINE_FORMAT(INSTANTIATE, Type, bits, 32, "f16", ScaleF16)                                 \
+    AFFINE_FORMAT(INSTANTIATE, Type, bits, 64, "f16", ScaleF16)                                 \
+    AFFINE_FORMAT(INSTANTIATE, Type, bits, 128, "f16", ScaleF16)                                \
+    AFFINE_FORMAT(INSTANTIATE, Type, bits, 32, "bf16", ScaleBF16)                               \
+    AFFINE_FORMAT(INSTANTIATE, Type, bits, 64, "bf16", ScaleBF16)                               \
+    AFFINE_FORMAT(INSTANTIATE, Type, bits, 128, "bf16", ScaleBF16)

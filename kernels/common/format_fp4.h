@@ -1,21 +1,19 @@
 // Four-bit floats: MXFP4 (in ggml's blocks, and in two arrays) and NVFP4.
 //
 // An E2M1 nibble s·ee·m is a float with a bias of 1. With its low three bits at bits 9..12 of an f16 and its sign at bit
-// 15, that f16 is the value times 2⁻¹⁴, exactly, subnormal ones included (the two have the same rule for them, and GPUs
-// keep subnormal halves). So a nibble becomes a number by masks and a shift, and the 2¹⁴ goes into the scale. An E4M3
-// byte becomes an f16 times 2⁻⁸ in the same way. The twins are wootz_weights::quant and wootz_gpu::formats.
+// 15, that f16 is the value times 2⁻¹⁴, subnormal ones included (the two have the same rule for them, and GPUs keep
+// subnormal halves). So a nibble becomes a number by masks, a shift and an exact product. An E4M3 byte becomes an f16
+// times 2⁻⁸ in the same way. The twins are wootz_weights::quant and wootz_gpu::formats.
 #pragma once
 #include "common/format.h"
 #include "common/unpack.h"
 
-constant float E2M1_UNIT = 16384.0f;
-
-// Bits 0..4 and 16..20 of a word as two halves: E2M1 · 2⁻¹⁴.
+// Bits 0..4 and 16..20 of a word as two floats.
 inline half2 e2m1_pair(uint word) {
-    return as_type<half2>((word & 0x00070007u) << 9 | (word & 0x00080008u) << 12);
+    return as_type<half2>((word & 0x00070007u) << 9 | (word & 0x00080008u) << 12) * 16384.0h;
 }
 
-// The low nibbles of the four bytes of a word: E2M1 · 2⁻¹⁴.
+// The low nibbles of the four bytes of a word.
 inline half4 e2m1_low(uint word) {
     const half2 even = e2m1_pair(word), odd = e2m1_pair(word >> 8);
     return half4(even.x, odd.x, even.y, odd.y);
@@ -47,7 +45,7 @@ struct FormatMXFP4 {   // exponent u8 · 32 nibbles: low ones are elements 0..16
         const float scale = e8m0(block[0]);
         for (uint i = 0; i < 4; i++) {
             const half4 values = e2m1_low(unaligned_word(block + 1 + 4 * i) >> (4 * (group & 1)));
-            out[i] = float4(values) * E2M1_UNIT * scale;
+            out[i] = float4(values) * scale;
         }
     }
 };
@@ -64,8 +62,8 @@ struct FormatMXFP4Split {   // nibbles in `data`, the low one first · an expone
         for (uint i = 0; i < 2; i++) {
             half4 first, second;
             e2m1_eight(words[i], first, second);
-            out[2 * i] = float4(first) * E2M1_UNIT * scale;
-            out[2 * i + 1] = float4(second) * E2M1_UNIT * scale;
+            out[2 * i] = float4(first) * scale;
+            out[2 * i + 1] = float4(second) * scale;
         }
     }
 };
@@ -77,13 +75,13 @@ struct FormatNVFP4 {   // 4 scales E4M3 · for each 16 elements 8 bytes of nibbl
 
     // A scale has no sign (its top bit says nothing), and 0x7f counts as zero.
     static float scale_of(uchar byte) {
-        const float value = float(as_type<half>(ushort((byte & 0x7f) << 7))) * 256.0f;
+        const float value = float(as_type<half>(ushort((byte & 0x7f) << 7)) * 256.0h);
         return byte == 0x7f ? 0.0f : value;
     }
 
     static void load16(Row row, uint group, thread float4* out) {
         device const uchar* block = row.data + ulong(group / 4) * 36;
-        const float scale = scale_of(block[group & 3]) * E2M1_UNIT;
+        const float scale = scale_of(block[group & 3]);
         device const uchar* nibbles = block + 4 + (group & 3) * 8;
         for (uint i = 0; i < 2; i++) {
             const uint word = word_at(nibbles + 4 * i);
