@@ -51,6 +51,20 @@ fn device_memory_is_not_constant_memory() {
 }
 
 #[test]
+fn members_are_for_objects_of_a_thread_unless_they_say_more() {
+    let kernel = |qualifier: &str| {
+        format!(
+            "struct S {{ float x; float get() const {qualifier} {{ return x; }} thread float& at() {{ return x; }} }};\n\
+             S make(float x) {{ S s; s.at() = x; return s; }}\n\
+             kernel void k(device S* a [[buffer(0)]]) {{\n\
+             a[0].x = make(1.0f).x + a[1].get();\n}}"
+        )
+    };
+    breaks(Rule::MemberSpace, 6, &kernel(""));
+    is_clean(&kernel("device"));
+}
+
+#[test]
 fn variables_outside_of_functions_are_constant() {
     breaks(Rule::ProgramScope, 3, "uint counter;");
     breaks(Rule::ProgramScope, 3, "const float scale = 2.0f;");

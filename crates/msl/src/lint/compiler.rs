@@ -7,10 +7,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::clang::Clang;
+use crate::lower::members::Kept;
 use crate::lower::{function_constants, lower_tokens, tokens::Tokens};
 use crate::{Location, MslError, library, prelude};
 
 use super::{Finding, Rule};
+
+const DEVICE_TO_CONSTANT: &str =
+    "`device` memory cannot be read as `constant`: give the parameter the space of its argument";
+const MEMBER_SPACE: &str =
+    "the member function is for objects in `thread` memory: write the object's space after its parameters too, or copy the object";
+/// How clang speaks of the object that a member function is called for.
+const OBJECT: [&str; 2] = ["object parameter", "'this' argument"];
+/// How it speaks of memory that is not a thread's.
+const SPACES: [&str; 3] = ["__global", "__local", "__constant"];
 
 pub(super) fn findings(
     preprocessed: &str,
@@ -20,19 +30,19 @@ pub(super) fn findings(
 ) -> Result<Vec<Finding>, MslError> {
     prelude::write_to(folder)?;
     let tokens = Tokens::read(preprocessed, name)?;
-    let mut findings = recursion(&lower_tokens(tokens.clone())?.text, clang, folder)?;
-    findings.extend(device_to_constant(tokens, clang, folder)?);
+    let mut findings = recursion(&lower_tokens(tokens.clone(), Kept::Needed)?.text, clang, folder)?;
+    findings.extend(memory_spaces(tokens, clang, folder)?);
     findings.sort();
     findings.dedup();
     Ok(findings)
 }
 
-/// Finds conversions from `device` to `constant`.
-fn device_to_constant(tokens: Tokens, clang: &Clang, folder: &Path) -> Result<Vec<Finding>, MslError> {
+/// Finds conversions from `device` to `constant`, and calls of members that are for objects of a thread.
+fn memory_spaces(tokens: Tokens, clang: &Clang, folder: &Path) -> Result<Vec<Finding>, MslError> {
     // Constants of the program must stay in a space that clang allows there. Conversions from theirs are errors too
     // now, but not of the kind that is looked for.
     let edits = function_constants::mark_program_constants(&tokens)?;
-    let text = format!("#define MSL_STRICT\n{}", lower_tokens(tokens.apply(edits)?)?.text);
+    let text = format!("#define MSL_STRICT\n{}", lower_tokens(tokens.apply(edits)?, Kept::All)?.text);
     let path = folder.join("strict.clcpp");
     std::fs::write(&path, text).map_err(MslError::io("cannot write", &path))?;
     let flags = "-fsyntax-only -ferror-limit=0 strict.clcpp";
@@ -49,14 +59,17 @@ fn device_to_constant(tokens: Tokens, clang: &Clang, folder: &Path) -> Result<Ve
         if line.contains(": error: ") {
             last_error = location(line);
         }
-        if line.contains("__global_device") && line.contains("__global_host") {
-            let message = "`device` memory cannot be read as `constant`: give the parameter the space of its argument";
-            findings.extend(last_error.clone().map(|location| Finding {
-                location,
-                rule: Rule::DeviceToConstant,
-                message: message.into(),
-            }));
-        }
+        let found = if line.contains("__global_device") && line.contains("__global_host") {
+            Some((Rule::DeviceToConstant, DEVICE_TO_CONSTANT))
+        } else if OBJECT.iter().any(|words| line.contains(words)) && SPACES.iter().any(|space| line.contains(space)) {
+            Some((Rule::MemberSpace, MEMBER_SPACE))
+        } else {
+            None
+        };
+        let finding = |(rule, message): (Rule, &str)| {
+            Some(Finding { location: last_error.clone()?, rule, message: message.to_owned() })
+        };
+        findings.extend(found.and_then(finding));
     }
     Ok(findings)
 }

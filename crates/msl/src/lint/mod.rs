@@ -39,6 +39,8 @@ pub enum Rule {
     AddressSpace,
     /// `device` memory is not `constant` memory.
     DeviceToConstant,
+    /// A member function says in which memory its object may lie.
+    MemberSpace,
     /// There are no lambdas.
     Lambda,
     /// Variables outside of functions are `constant`.

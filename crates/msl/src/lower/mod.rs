@@ -11,9 +11,10 @@ mod conditionals;
 mod entry_points;
 pub(crate) mod function_constants;
 mod literals;
-mod members;
+pub(crate) mod members;
 pub(crate) mod preprocess;
 mod swizzles;
+mod temporaries;
 mod threadgroup;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ pub use function_constants::FunctionConstant;
 
 use crate::clang::Clang;
 use crate::{MslError, Source};
+use members::Kept;
 use tokens::Tokens;
 
 /// A lowered source.
@@ -77,17 +79,19 @@ pub(crate) fn lower_in(source: &Source, clang: &Clang, folder: &Path) -> Result<
 
 /// Lowers preprocessed text.
 pub(crate) fn lower_preprocessed(text: &str, name: &str) -> Result<Lowered, MslError> {
-    lower_tokens(Tokens::read(text, name)?)
+    lower_tokens(Tokens::read(text, name)?, Kept::Needed)
 }
 
 /// Lowers the tokens of preprocessed text.
-pub(crate) fn lower_tokens(tokens: Tokens) -> Result<Lowered, MslError> {
+pub(crate) fn lower_tokens(tokens: Tokens, kept: Kept) -> Result<Lowered, MslError> {
     let swizzles = swizzles::definitions(&tokens);
     let edits = literals::edits(&tokens);
     let tokens = tokens.apply(edits)?;
     let edits = conditionals::edits(&tokens);
     let tokens = tokens.apply(edits)?;
-    let edits = members::edits(&tokens);
+    let edits = temporaries::edits(&tokens);
+    let tokens = tokens.apply(edits)?;
+    let edits = members::edits(&tokens, kept);
     let tokens = tokens.apply(edits)?;
     let edits = threadgroup::edits(&tokens)?;
     let tokens = tokens.apply(edits)?;

@@ -165,6 +165,10 @@ impl Tokens {
                     pending.push_str(&token.before);
                 }
             }
+            if pending.is_empty() && !edit.range.is_empty() {
+                // The tokens on either side were apart, and must stay so.
+                pending.push(' ');
+            }
             list.append(&mut inserted);
             at = edit.range.end;
         }
@@ -246,8 +250,8 @@ fn partners(list: &[Token]) -> Result<Vec<Option<usize>>, MslError> {
     open.last().map_or(Ok(partners), |index| unbalanced(*index))
 }
 
-const LONG_SYMBOLS: [&str; 21] = [
-    "<<=", ">>=", "...", "::", "->", "<=", ">=", "==", "!=", "&&", "||", "++", "--", "+=", "-=", "*=", "/=",
+const LONG_SYMBOLS: [&str; 22] = [
+    "->*", "<<=", ">>=", "...", "::", "->", "<=", ">=", "==", "!=", "&&", "||", "++", "--", "+=", "-=", "*=", "/=",
     "%=", "&=", "|=", "^=",
 ];
 
