@@ -100,7 +100,7 @@ fn two_threadgroups_write_one_place() {
     )
     .threadgroups(2)
     .finds(FaultKind::CrossThreadgroupRace);
-    assert!(fault.message.contains("threadgroup number"), "{fault}");
+    assert!(fault.message.contains("of threadgroup ("), "{fault}");
 }
 
 #[test]

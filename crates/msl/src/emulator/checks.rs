@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::abi::LANES;
 use super::counts::Counts;
+use super::dispatch::position_in_grid;
 use super::fault::FaultKind;
 use super::frames::{CallPath, Frames};
 use super::locate::Debugger;
@@ -22,6 +23,8 @@ pub struct Checker {
     pub staging: Staging,
     threadgroup: Shadow,
     debugger: Arc<Debugger>,
+    /// Threadgroups in the grid.
+    threadgroups: [u32; 3],
     /// How the first lane of each simdgroup came to the collective that it waits at.
     at_collective: [CallPath; LANES],
     /// How the first thread came to the barrier that it waits at.
@@ -31,13 +34,18 @@ pub struct Checker {
 }
 
 impl Checker {
-    pub fn new(staging: Staging, debugger: Arc<Debugger>) -> Result<Self, Box<Mistake>> {
+    pub fn new(
+        staging: Staging,
+        debugger: Arc<Debugger>,
+        threadgroups: [u32; 3],
+    ) -> Result<Self, Box<Mistake>> {
         let threadgroup = Shadow::new(Space::Threadgroup, mapped_bytes(), true)?;
         Ok(Self {
             clock: Clock::new(),
             staging,
             threadgroup,
             debugger,
+            threadgroups,
             at_collective: [CallPath::default(); LANES],
             at_barrier: CallPath::default(),
             same: HashMap::new(),
@@ -256,8 +264,8 @@ impl Checker {
             (false, false) => "read",
         };
         let other = if elsewhere {
-            let number = self.clock.threadgroup_of(&earlier);
-            format!("thread {} of threadgroup number {number} {what}", earlier.thread)
+            let [x, y, z] = position_in_grid(self.clock.threadgroup_of(&earlier), self.threadgroups);
+            format!("thread {} of threadgroup ({x}, {y}, {z}) {what}", earlier.thread)
         } else {
             format!("thread {} {what}", earlier.thread)
         };

@@ -104,3 +104,9 @@ impl ConstantValue {
         }
     }
 }
+
+/// The position of a threadgroup by its number: x runs fastest.
+pub(super) fn position_in_grid(number: u64, threadgroups: [u32; 3]) -> [u32; 3] {
+    let [columns, rows, _] = threadgroups.map(u64::from);
+    [(number % columns) as u32, (number / columns % rows) as u32, (number / columns / rows) as u32]
+}

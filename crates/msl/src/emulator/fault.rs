@@ -92,7 +92,7 @@ impl fmt::Display for Fault {
         }
         write!(formatter, "{}", self.message)?;
         if let Some(other) = &self.other_location {
-            write!(formatter, " (the other access is at {other})")?;
+            write!(formatter, " (the other thread: {other})")?;
         }
         for caller in &self.callers {
             write!(formatter, ", called from {caller}")?;

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use super::abi::{Entry, SLOTS, Table};
 use super::checks::Checker;
 use super::counts::Counts;
-use super::dispatch::{Binding, Dispatch};
+use super::dispatch::{Binding, Dispatch, position_in_grid};
 use super::fault::{Fault, FaultKind};
 use super::hooks::TABLE;
 use super::limits;
@@ -184,10 +184,6 @@ impl Library {
 
     fn fault(&self, found: Found, dispatch: &Dispatch<'_>, mode: &Mode) -> Box<Fault> {
         let mistake = found.mistake;
-        let [columns, rows, _] = dispatch.threadgroups.map(u64::from);
-        let position = |number: u64| {
-            [(number % columns) as u32, (number / columns % rows) as u32, (number / columns / rows) as u32]
-        };
         let mut lines = self.lines(&mistake.frames).into_iter();
         Box::new(Fault {
             kind: mistake.kind,
@@ -196,7 +192,7 @@ impl Library {
             location: lines.next(),
             callers: lines.collect(),
             other_location: mistake.other.and_then(|site| self.lines(&[site]).into_iter().next()),
-            threadgroup: found.threadgroup.map(position),
+            threadgroup: found.threadgroup.map(|number| position_in_grid(number, dispatch.threadgroups)),
             thread: mistake.thread,
             seed: mode.schedule.seed(),
         })
@@ -272,7 +268,7 @@ fn run_checked(
 ) -> Result<Counts, Found> {
     let unlucky = |mistake| Found { mistake, threadgroup: None };
     let staging = Staging::new(kernel, dispatch, &mut plan.buffers).map_err(unlucky)?;
-    let checker = Box::new(Checker::new(staging, debugger).map_err(unlucky)?);
+    let checker = Box::new(Checker::new(staging, debugger, dispatch.threadgroups).map_err(unlucky)?);
     let (counts, checker) = pool::run_checked(&Run::new(plan, order), checker)?;
     if let Some(checker) = checker {
         checker.staging.copy_back();

@@ -33,7 +33,7 @@ impl Access {
     }
 }
 
-/// What is known of the bytes of one granule. Two readers are enough to remember: see [`Cell::remember`].
+/// What is known of the bytes of one granule. Two readers are enough to remember: see [`Look::remember`].
 #[derive(Clone, Copy, Default, Zeroable)]
 #[repr(C)]
 struct Cell {

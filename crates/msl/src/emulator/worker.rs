@@ -7,6 +7,7 @@ use std::ptr;
 use super::abi::{Entry, LANES, Launch, SLOTS, position};
 use super::checks::Checker;
 use super::counts::Counts;
+use super::dispatch::position_in_grid;
 use super::fiber::{Stacks, Suspended, switch};
 use super::memory::ThreadgroupMemory;
 use super::mistake::Mistake;
@@ -48,12 +49,6 @@ impl Plan {
     /// Threadgroups of the grid.
     pub fn threadgroup_count(&self) -> u64 {
         self.threadgroups.iter().map(|&count| u64::from(count)).product()
-    }
-
-    /// The position of a threadgroup by its number.
-    pub fn position(&self, number: u64) -> [u32; 3] {
-        let [columns, rows, _] = self.threadgroups.map(u64::from);
-        [(number % columns) as u32, (number / columns % rows) as u32, (number / columns / rows) as u32]
     }
 }
 
@@ -137,7 +132,7 @@ impl Worker {
 
     /// Runs one threadgroup to its end, or to the first mistake.
     pub fn run(&mut self, plan: &Plan, number: u64) -> Result<(), Box<Mistake>> {
-        self.place = plan.position(number);
+        self.place = position_in_grid(number, plan.threadgroups);
         self.memory.begin(&plan.threadgroup_bytes, plan.checked)?;
         let stacks = self.stacks.as_ref().ok_or_else(no_stacks)?;
         if self.free.len() != stacks.count() {
