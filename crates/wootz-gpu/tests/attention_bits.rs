@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::Path;
 
 use half::f16;
 use wootz_backend::cache::{CacheShape, pages_for};
@@ -34,7 +35,9 @@ struct World {
 
 impl World {
     fn new(span: Span, seed: u64) -> World {
-        let settings = EmulatorSettings { schedule: Schedule::Random(seed), ..EmulatorSettings::default() };
+        let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kernels");
+        let settings =
+            EmulatorSettings { schedule: Schedule::Random(seed), cache, ..EmulatorSettings::default() };
         let mut device = Emulator::new(settings).unwrap_or_else(|error| panic!("{error}"));
         let pages: usize = TOKENS.into_iter().map(pages_for).sum();
         let elements = values(SHAPE.pool_elements(pages).unwrap(), 1);

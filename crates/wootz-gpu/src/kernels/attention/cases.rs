@@ -226,9 +226,17 @@ fn scene(query_heads: usize, kv_heads: usize, head_dim: usize, context: usize) -
 
 /// All cases of the concept.
 pub(super) fn cases() -> Vec<Case> {
-    let decode = decode_scenes().into_iter().map(|scene| decode_case(&scene));
+    let decode = decode_scenes().into_iter().map(|scene| decode_case(&scene, usize::MAX));
+    // Rows that take turns, because scratch has room for one of them or two.
+    let sequences = vec![(300, 1), (40, 1), (260, 1)];
+    let turns = Scene { sequences, ..scene(2, 2, 64, 1) };
+    let turns = [1, 2].map(|rows| decode_case(&turns, rows));
     let prefill = prefill_scenes().into_iter().map(|scene| prefill_case(&scene));
-    decode.chain(prefill).chain(latent_scenes().into_iter().map(|scene| latent_case(&scene))).collect()
+    decode
+        .chain(turns)
+        .chain(prefill)
+        .chain(latent_scenes().into_iter().map(|scene| latent_case(&scene)))
+        .collect()
 }
 
 fn decode_scenes() -> Vec<Scene> {
@@ -246,6 +254,8 @@ fn decode_scenes() -> Vec<Scene> {
             scenes.push(scene(group, 1, head_dim, context));
         }
     }
+    scenes.extend([1, 15, 16, 17, 255, 256, 257, 600].map(|context| scene(4, 1, 64, context)));
+    scenes.extend([16, 255, 600].map(|context| scene(8, 1, 128, context)));
     scenes.extend([scene(4, 2, 8, 40), scene(3, 1, 16, 17), scene(10, 2, 32, 21)]);
     // Groups of more than 8 heads take two turns.
     scenes.push(scene(24, 2, 64, 20));
@@ -264,13 +274,15 @@ fn decode_scenes() -> Vec<Scene> {
     scenes
 }
 
-fn decode_case(scene: &Scene) -> Case {
-    let mut case = Case::new(scene.name("attention_decode"));
+/// `at_once` rows fit into scratch.
+fn decode_case(scene: &Scene, at_once: usize) -> Case {
+    let turns = if at_once == usize::MAX { String::new() } else { format!(", {at_once} at once") };
+    let mut case = Case::new(scene.name("attention_decode") + &turns);
     let Stage { tables, step, pool, query, weighing, expected } = scene.stage(&mut case, 1, Route::OneAnswer);
     let Cells::KeysAndValues(shape) = scene.cells else { unreachable!("latent cells have their own kernel") };
     let rows = tables.decode(scene.span).expect("rows");
     let heads = scene.heads;
-    let bytes = AttentionDecode::scratch_bytes(rows.count, rows.longest, heads, &weighing);
+    let bytes = AttentionDecode::scratch_bytes(at_once.min(rows.count), rows.longest, heads, &weighing);
     let scratch = case.scratch("scratch", bytes);
     let out = case.output_f32("out", expected, DECODE);
     let attend = Attend { cache: PagedCache { pool, shape }, layer: 1, heads, weighing };
@@ -294,6 +306,8 @@ fn prefill_scenes() -> Vec<Scene> {
         scenes.push(Scene { sequences, ..scene(2, 1, head_dim, 1) });
     }
     scenes.push(Scene { sequences: vec![(600, 3)], ..scene(1, 1, 64, 1) });
+    scenes.push(Scene { sequences: vec![(1, 1), (15, 15), (16, 16), (17, 17)], ..scene(2, 1, 64, 1) });
+    scenes.push(Scene { sequences: vec![(255, 2), (257, 4), (64, 64)], ..scene(1, 1, 64, 1) });
     scenes.push(Scene { sequences: vec![(40, 8), (100, 70), (9, 9)], shared_pages: 2, ..scene(6, 3, 64, 1) });
     for (tokens, rows, window) in [(40, 40, 5), (300, 4, 70), (100, 33, 1), (60, 20, 60), (60, 20, 4096)] {
         let sequences = vec![(tokens, rows)];

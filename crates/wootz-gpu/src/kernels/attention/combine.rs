@@ -3,7 +3,7 @@
 use arrayvec::ArrayVec;
 use wootz_backend::ops::Heads;
 
-use super::{StepSlices, Weighing, source};
+use super::{DecodeRows, StepSlices, Weighing, source};
 use crate::device::{Argument, Dispatch, Grid, Kernel, Slice, Work};
 use crate::kernel_args;
 
@@ -47,10 +47,48 @@ impl Partials {
     }
 
     /// Divides scratch; none where no row has more than one partition.
-    pub fn of(scratch: Slice, rows: usize, heads: Heads, partitions: usize) -> Option<Partials> {
+    fn of(scratch: Slice, rows: usize, heads: Heads, partitions: usize) -> Option<Partials> {
         let stats = 8 * rows * heads.count * partitions;
         let sums = Partials::bytes(rows, heads, partitions).checked_sub(stats)?;
         Some(Partials { sums: scratch.part(0, sums), stats: scratch.part(sums, stats), partitions })
+    }
+}
+
+/// Some of the decode rows of a step: as many as scratch has room for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Turn {
+    /// How many, and their share of what all look at.
+    pub rows: DecodeRows,
+    /// The step, with these rows as its decode rows.
+    pub step: StepSlices,
+    /// Where their partitions go, if any has several.
+    pub partials: Option<Partials>,
+}
+
+impl Turn {
+    /// All decode rows, in as few turns as scratch allows; without partitions it takes none.
+    ///
+    /// # Panics
+    /// When scratch has no room for a single row: that is a mistake of the program, not of its input.
+    pub fn all(
+        rows: DecodeRows,
+        step: StepSlices,
+        scratch: Slice,
+        heads: Heads,
+        partitions: usize,
+    ) -> impl Iterator<Item = Turn> {
+        let room = scratch.length.checked_div(Partials::bytes(1, heads, partitions)).unwrap_or(rows.count);
+        assert!(room > 0, "scratch of {} bytes has no room for a row of {heads:?}", scratch.length);
+        (0..rows.count).step_by(room).map(move |first| {
+            let count = room.min(rows.count - first);
+            let tokens = rows.tokens * count / rows.count;
+            let decode_rows = step.decode_rows.part(4 * first, 4 * count);
+            Turn {
+                rows: DecodeRows { count, tokens, ..rows },
+                step: StepSlices { decode_rows, ..step },
+                partials: Partials::of(scratch, count, heads, partitions),
+            }
+        })
     }
 }
 

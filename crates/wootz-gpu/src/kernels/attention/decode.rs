@@ -3,7 +3,7 @@
 use arrayvec::ArrayVec;
 use wootz_backend::ops::Heads;
 
-use super::combine::{Combine, Partials};
+use super::combine::{Combine, Partials, Turn};
 use super::{Attend, DecodeRows, StepSlices, Weighing, source};
 use crate::device::{Argument, Dispatch, Grid, Kernel, Slice, Work};
 use crate::kernel_args;
@@ -44,7 +44,8 @@ pub struct AttentionDecode {
     pub attend: Attend,
     /// The step.
     pub step: StepSlices,
-    /// At least [`AttentionDecode::scratch_bytes`], 16-byte aligned.
+    /// 16-byte aligned, at least [`AttentionDecode::scratch_bytes`] of one row; with less than that of all, rows take
+    /// turns.
     pub scratch: Slice,
     /// `[rows, heads, head_dim]`, rotated.
     pub query: Slice,
@@ -53,26 +54,31 @@ pub struct AttentionDecode {
 }
 
 impl AttentionDecode {
-    /// Bytes of scratch that `rows` decode rows at positions up to `longest` need.
+    /// Bytes of scratch that `rows` decode rows at positions up to `longest` use at once.
     pub fn scratch_bytes(rows: usize, longest: usize, heads: Heads, weighing: &Weighing) -> usize {
         Partials::bytes(rows, heads, weighing.partitions(longest))
     }
 
-    /// One launch, or two where a row's context has more than one partition.
-    pub fn dispatches(&self) -> ArrayVec<Dispatch, 2> {
-        let (heads, weighing) = (self.attend.heads, self.attend.weighing);
+    /// The launches, in order: one, and one more where a row's context has more than one partition; for each turn.
+    ///
+    /// # Panics
+    /// When scratch has no room for a row, or for a head size that is not in [`super::HEAD_SIZES`].
+    pub fn dispatches(&self) -> impl Iterator<Item = Dispatch> + use<> {
+        let AttentionDecode { attend, out, .. } = *self;
+        let (this, heads, weighing) = (*self, attend.heads, attend.weighing);
         let partitions = weighing.partitions(self.rows.longest);
-        let partials = Partials::of(self.scratch, self.rows.count, heads, partitions);
-        let mut dispatches = ArrayVec::from_iter([self.split(partitions, partials)]);
-        dispatches.extend(partials.map(|partials| {
-            let (rows, step, out) = (self.rows.count, self.step, self.out);
-            Combine { rows, heads, weighing, step, partials, out }.dispatch()
-        }));
-        dispatches
+        Turn::all(self.rows, self.step, self.scratch, heads, partitions).flat_map(move |turn| {
+            let (rows, step) = (turn.rows.count, turn.step);
+            let combine = turn
+                .partials
+                .map(|partials| Combine { rows, heads, weighing, step, partials, out }.dispatch());
+            [this.split(partitions, turn)].into_iter().chain(combine)
+        })
     }
 
-    fn split(&self, partitions: usize, partials: Option<Partials>) -> Dispatch {
+    fn split(&self, partitions: usize, turn: Turn) -> Dispatch {
         let Attend { cache, heads, weighing, .. } = self.attend;
+        let Turn { rows, step, partials } = turn;
         let variant = Variant::of(heads.dim, self.attend.group());
         let blocks = self.attend.group().div_ceil(variant.heads);
         let kv_heads = cache.shape.kv_heads;
@@ -80,17 +86,17 @@ impl AttentionDecode {
             Some(partials) => (Argument::write(partials.sums), Argument::write(partials.stats)),
             None => (Argument::read(self.query), Argument::read(self.query)),
         };
-        let rows_bytes = 4 * (self.rows.count * heads.width()) as u64;
-        let cache_bytes = (self.rows.tokens * kv_heads * heads.dim * 2 * 2) as u64;
+        let rows_bytes = 4 * (rows.count * heads.width()) as u64;
+        let cache_bytes = (rows.tokens * kv_heads * heads.dim * 2 * 2) as u64;
         Dispatch {
             kernel: variant.kernel,
             arguments: ArrayVec::from_iter([
                 Argument::read(self.query),
                 Argument::read(cache.pool),
-                Argument::read(self.step.positions),
-                Argument::read(self.step.row_pages),
-                Argument::read(self.step.pages),
-                Argument::read(self.step.decode_rows),
+                Argument::read(step.positions),
+                Argument::read(step.row_pages),
+                Argument::read(step.pages),
+                Argument::read(step.decode_rows),
                 weighing.sinks_or(self.query),
                 sums,
                 stats,
@@ -98,13 +104,13 @@ impl AttentionDecode {
                 Argument::inline(&self.attend.arguments(partitions)),
             ]),
             grid: Grid {
-                threadgroups: [partitions as u32, (kv_heads * blocks) as u32, self.rows.count as u32],
+                threadgroups: [partitions as u32, (kv_heads * blocks) as u32, rows.count as u32],
                 threads: [THREADS, 1, 1],
             },
             work: Work {
                 bytes_read: cache_bytes + rows_bytes,
                 bytes_written: partials.map_or(rows_bytes, |partials| partials.sums.length as u64),
-                operations: 4 * (self.rows.tokens * heads.width()) as u64,
+                operations: 4 * (rows.tokens * heads.width()) as u64,
             },
         }
     }

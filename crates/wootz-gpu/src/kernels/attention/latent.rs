@@ -3,7 +3,7 @@
 use arrayvec::ArrayVec;
 use wootz_backend::ops::Heads;
 
-use super::combine::{Combine, Partials};
+use super::combine::{Combine, Partials, Turn};
 use super::{AttentionArguments, DecodeRows, LatentCache, StepSlices, Weighing, source};
 use crate::device::{Argument, Dispatch, Grid, Kernel, Slice, Work};
 
@@ -31,7 +31,8 @@ pub struct AttentionLatent {
     pub weighing: Weighing,
     /// The step.
     pub step: StepSlices,
-    /// At least [`AttentionLatent::scratch_bytes`], 16-byte aligned.
+    /// 16-byte aligned, at least [`AttentionLatent::scratch_bytes`] of one row; with less than that of all, rows take
+    /// turns.
     pub scratch: Slice,
     /// `[rows, heads, latent + rope]`: the absorbed part, then the rotated one; 16-byte aligned.
     pub query: Slice,
@@ -40,26 +41,31 @@ pub struct AttentionLatent {
 }
 
 impl AttentionLatent {
-    /// Bytes of scratch that `rows` decode rows at positions up to `longest` need; a result has `results.dim`
+    /// Bytes of scratch that `rows` decode rows at positions up to `longest` use at once; a result has `results.dim`
     /// (latent) elements for each of `results.count` heads.
     pub fn scratch_bytes(rows: usize, longest: usize, results: Heads, weighing: &Weighing) -> usize {
         Partials::bytes(rows, results, weighing.partitions(longest))
     }
 
-    /// One launch, or two where a row's context has more than one partition.
-    pub fn dispatches(&self) -> ArrayVec<Dispatch, 2> {
-        let heads = Heads { count: self.heads, dim: self.cache.latent };
-        let partitions = self.weighing.partitions(self.rows.longest);
-        let partials = Partials::of(self.scratch, self.rows.count, heads, partitions);
-        let mut dispatches = ArrayVec::from_iter([self.split(partitions, partials)]);
-        dispatches.extend(partials.map(|partials| {
-            let (rows, weighing, step, out) = (self.rows.count, self.weighing, self.step, self.out);
-            Combine { rows, heads, weighing, step, partials, out }.dispatch()
-        }));
-        dispatches
+    /// The launches, in order: one, and one more where a row's context has more than one partition; for each turn.
+    ///
+    /// # Panics
+    /// When scratch has no room for a row, or for sizes that are not in [`LATENT_SIZES`].
+    pub fn dispatches(&self) -> impl Iterator<Item = Dispatch> + use<> {
+        let AttentionLatent { weighing, out, .. } = *self;
+        let (this, heads) = (*self, Heads { count: self.heads, dim: self.cache.latent });
+        let partitions = weighing.partitions(self.rows.longest);
+        Turn::all(self.rows, self.step, self.scratch, heads, partitions).flat_map(move |turn| {
+            let (rows, step) = (turn.rows.count, turn.step);
+            let combine = turn
+                .partials
+                .map(|partials| Combine { rows, heads, weighing, step, partials, out }.dispatch());
+            [this.split(partitions, turn)].into_iter().chain(combine)
+        })
     }
 
-    fn split(&self, partitions: usize, partials: Option<Partials>) -> Dispatch {
+    fn split(&self, partitions: usize, turn: Turn) -> Dispatch {
+        let Turn { rows: DecodeRows { count: rows, tokens, .. }, step, partials } = turn;
         let LatentCache { pool, latent, rope, .. } = self.cache;
         let arguments = AttentionArguments {
             heads: self.heads as u32,
@@ -76,17 +82,17 @@ impl AttentionLatent {
             Some(partials) => (Argument::write(partials.sums), Argument::write(partials.stats)),
             None => (Argument::read(self.query), Argument::read(self.query)),
         };
-        let (key, heads, rows) = (latent + rope, self.heads, self.rows.count);
+        let (key, heads) = (latent + rope, self.heads);
         let result_bytes = (4 * rows * heads * latent) as u64;
         Dispatch {
             kernel: kernel(latent, rope),
             arguments: ArrayVec::from_iter([
                 Argument::read(self.query),
                 Argument::read(pool),
-                Argument::read(self.step.positions),
-                Argument::read(self.step.row_pages),
-                Argument::read(self.step.pages),
-                Argument::read(self.step.decode_rows),
+                Argument::read(step.positions),
+                Argument::read(step.row_pages),
+                Argument::read(step.pages),
+                Argument::read(step.decode_rows),
                 self.weighing.sinks_or(self.query),
                 sums,
                 stats,
@@ -98,9 +104,9 @@ impl AttentionLatent {
                 threads: [THREADS, 1, 1],
             },
             work: Work {
-                bytes_read: (2 * self.rows.tokens * key + 4 * rows * heads * key) as u64,
+                bytes_read: (2 * tokens * key + 4 * rows * heads * key) as u64,
                 bytes_written: partials.map_or(result_bytes, |partials| partials.sums.length as u64),
-                operations: (2 * self.rows.tokens * heads * (key + latent)) as u64,
+                operations: (2 * tokens * heads * (key + latent)) as u64,
             },
         }
     }
