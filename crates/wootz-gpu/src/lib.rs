@@ -22,6 +22,7 @@ pub mod hazards;
 pub mod kernels;
 #[cfg(target_os = "macos")]
 pub mod metal;
+pub mod model;
 pub mod product;
 pub mod source;
 pub mod twins;

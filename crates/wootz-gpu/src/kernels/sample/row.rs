@@ -167,12 +167,9 @@ impl RowSettings {
         }
     }
 
-    /// Whether penalties change any logit.
-    fn penalises(&self) -> bool {
-        !self.history.is_empty()
-            && (self.repetition_penalty != 1.0
-                || self.frequency_penalty != 0.0
-                || self.presence_penalty != 0.0)
+    /// Whether any penalty is on: then the row needs its history.
+    pub fn looks_back(&self) -> bool {
+        self.repetition_penalty != 1.0 || self.frequency_penalty != 0.0 || self.presence_penalty != 0.0
     }
 
     /// The row as the kernels read it, for logits of `vocab` tokens.
@@ -193,7 +190,7 @@ impl RowSettings {
         // A share below 1 in f32 has 24 bits, so its product with 2^64 is an integer unless it is tiny.
         let top_p =
             if self.top_p < 1.0 { ((f64::from(self.top_p) * 2.0_f64.powi(64)) as u64).max(1) } else { 0 };
-        let history = if self.penalises() { self.history.clone() } else { 0..0 };
+        let history = if self.looks_back() { self.history.clone() } else { 0..0 };
         let changes = self.mask.is_some() || !self.logit_bias.is_empty() || !history.is_empty();
         Ok(SampleRow {
             greedy: (self.temperature == 0.0).into(),

@@ -1,0 +1,3 @@
+//! A model on a device.
+
+pub mod draws;
