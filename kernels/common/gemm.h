@@ -38,8 +38,8 @@ kernel void gemm(
 
 // The same for a mixture of experts: the rows of expert e are expert_offsets[e] .. expert_offsets[e + 1], its matrix is
 // rows e · outputs .. (e + 1) · outputs of W, its bias the same part of `bias`. How many rows an expert got is known on
-// the device only, so the grid has as many tiles in x as there can be at most, ⌈rows / Rows⌉ + experts - 1 or fewer, and
-// each threadgroup counts tiles to find its own. Those that are left over end at once.
+// the device only, so the grid has as many tiles in x as there can be at most (one for each expert that can have rows, and
+// one for every further Rows rows), and each threadgroup counts tiles to find its own. Those that are left over end at once.
 template <typename Format, typename T, short Rows, short Outputs, short Down, short Across>
 kernel void gemm_grouped(
     device const float* input       [[buffer(0)]],   // [rows, columns], sorted by expert
@@ -93,3 +93,9 @@ kernel void gemm_grouped(
     GEMM_TILE("gemm_grouped8_" name, gemm_grouped, Format, T, 8, 64, 1, 4)
 
 #define GEMM_INSTANTIATE(name, Format) GEMM_INSTANTIATE_AS(name, Format, half)
+
+// Those that a format of rarer use can't do without.
+#define GEMM_INSTANTIATE_FEW(name, Format)                                                                              \
+    GEMM_TILE("gemm_" name, gemm, Format, half, 64, 64, 2, 2)                                                           \
+    GEMM_TILE("gemm_rows16_" name, gemm, Format, half, 16, 64, 1, 4)                                                    \
+    GEMM_TILE("gemm_grouped_" name, gemm_grouped, Format, half, 32, 64, 1, 4)
