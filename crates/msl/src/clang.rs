@@ -59,7 +59,11 @@ impl Clang {
     ) -> Result<Vec<u8>, MslError> {
         let mut command = Command::new(&self.program);
         // Colours would end up in error texts, and the messages must not be in the user's language.
-        command.args(["-fno-color-diagnostics", "-fno-caret-diagnostics", "-fno-elide-type"]).args(arguments).current_dir(folder).env("LC_ALL", "C");
+        command
+            .args(["-fno-color-diagnostics", "-fno-caret-diagnostics", "-fno-elide-type"])
+            .args(arguments)
+            .current_dir(folder)
+            .env("LC_ALL", "C");
         let output = command.output().map_err(MslError::io("cannot run", &self.program))?;
         if output.status.success() {
             return Ok(output.stdout);

@@ -17,7 +17,8 @@ const SHOWN: usize = 12;
 
 /// The messages of clang's output, one a line, without those about the text that the lowering adds.
 pub(crate) fn in_metal_words(output: &str) -> String {
-    let is_message = |line: &&str| [": error: ", ": fatal error: ", ": note: "].iter().any(|kind| line.contains(kind));
+    let is_message =
+        |line: &&str| [": error: ", ": fatal error: ", ": note: "].iter().any(|kind| line.contains(kind));
     let own = |line: &&str| !line.starts_with("msl/") && !line.starts_with("./msl/");
     let messages: Vec<&str> = output.lines().filter(is_message).collect();
     let mut shown: Vec<&str> = messages.iter().copied().filter(own).collect();
@@ -55,7 +56,8 @@ mod tests {
 
     #[test]
     fn only_the_kernels_own_errors_are_shown() {
-        let clang = "a.metal:1:1: error: no type\nmsl/thunks.h:3:1: error: no signature\n2 errors generated.\n";
+        let clang =
+            "a.metal:1:1: error: no type\nmsl/thunks.h:3:1: error: no signature\n2 errors generated.\n";
         assert_eq!(in_metal_words(clang), "a.metal:1:1: error: no type");
         assert_eq!(in_metal_words("msl/thunks.h:3:1: error: x\n"), "msl/thunks.h:3:1: error: x");
         assert_eq!(in_metal_words("clang: broken"), "clang: broken");

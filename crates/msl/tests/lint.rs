@@ -29,8 +29,14 @@ fn pointers_and_references_need_a_memory_space() {
     breaks(Rule::AddressSpace, 4, "struct S { float x; };\nfloat sum(S& s) { return s.x; }");
     breaks(Rule::AddressSpace, 3, "template <typename T> T sum(T* x) { return x[0]; }");
     breaks(Rule::AddressSpace, 3, "float first(device float** x) { return **x; }");
-    breaks(Rule::AddressSpace, 3, "float first(thread vec<float, 4>& x, const vec<float, 4>& y) { return x.x; }");
-    is_clean("float product(float a, float b) { return a * b; }\nuint bits(uint a, uint b) { return a & b; }");
+    breaks(
+        Rule::AddressSpace,
+        3,
+        "float first(thread vec<float, 4>& x, const vec<float, 4>& y) { return x.x; }",
+    );
+    is_clean(
+        "float product(float a, float b) { return a * b; }\nuint bits(uint a, uint b) { return a & b; }",
+    );
     is_clean("template <typename T> T first(device const T* x, thread T& y) { return x[0] * y; }");
     is_clean("float first(device float* device* x) { return **x; }");
     is_clean("uint size(uint n) { return sizeof(float) * n + uint(float4(1.0f).x) * n; }");
@@ -72,36 +78,63 @@ fn variables_outside_of_functions_are_constant() {
     breaks(Rule::ProgramScope, 3, "struct S { static constexpr uint rows = 4; };");
     is_clean("constant float scale = 2.0f;\nconstant constexpr uint rows[] = {1, 2};\nstruct S { uint x; };");
     is_clean("struct S { static constant constexpr uint rows = 4; uint x; };\nenum Kind { A, B };");
-    is_clean("namespace n {\ntypedef struct { uint x; } T;\nusing U = T;\ninline uint f(U u) { return u.x; }\n}");
-    is_clean("template <typename T> struct S { T x; T get() const { return x; } };\ntemplate struct S<float>;");
+    is_clean(
+        "namespace n {\ntypedef struct { uint x; } T;\nusing U = T;\ninline uint f(U u) { return u.x; }\n}",
+    );
+    is_clean(
+        "template <typename T> struct S { T x; T get() const { return x; } };\ntemplate struct S<float>;",
+    );
 }
 
 #[test]
 fn functions_keep_nothing() {
     breaks(Rule::MutableStatic, 3, "uint next() { static uint n = 0; return n++; }");
-    breaks(Rule::MutableStatic, 5, "uint f(uint x) {\n  if (x > 1) {\n    static uint n = 0; x += n;\n  }\n  return x;\n}");
+    breaks(
+        Rule::MutableStatic,
+        5,
+        "uint f(uint x) {\n  if (x > 1) {\n    static uint n = 0; x += n;\n  }\n  return x;\n}",
+    );
 }
 
 #[test]
 fn functions_have_no_address_and_no_lambdas() {
     breaks(Rule::Lambda, 3, "int f() { auto g = [](int x) { return x; }; return g(1); }");
-    breaks(Rule::Lambda, 4, "template <typename F> int g(F f) { return f(1); }\nint h() { return g([](int x) { return x; }); }");
-    breaks(Rule::FunctionPointer, 4, "float g(float x) { return x; }\nfloat f(float x) { float (*h)(float) = g; return h(x); }");
+    breaks(
+        Rule::Lambda,
+        4,
+        "template <typename F> int g(F f) { return f(1); }\nint h() { return g([](int x) { return x; }); }",
+    );
+    breaks(
+        Rule::FunctionPointer,
+        4,
+        "float g(float x) { return x; }\nfloat f(float x) { float (*h)(float) = g; return h(x); }",
+    );
     is_clean("float f(thread float (&x)[4], uint i) { return x[i] + (x[0]); }");
 }
 
 #[test]
 fn functions_do_not_come_back_to_themselves() {
-    breaks(Rule::Recursion, 4, "\nuint f(uint x) { return x < 2 ? x : f(x - 1); }\nkernel void k(device uint* a [[buffer(0)]]) { a[0] = f(a[1]); }");
-    let mutual = "uint g(uint x);\nuint f(uint x) { return g(x); }\nuint g(uint x) { return x < 2 ? x : f(x - 1); }";
+    breaks(
+        Rule::Recursion,
+        4,
+        "\nuint f(uint x) { return x < 2 ? x : f(x - 1); }\nkernel void k(device uint* a [[buffer(0)]]) { a[0] = f(a[1]); }",
+    );
+    let mutual =
+        "uint g(uint x);\nuint f(uint x) { return g(x); }\nuint g(uint x) { return x < 2 ? x : f(x - 1); }";
     let findings = lint(&source(mutual)).expect("it compiles");
     assert_eq!(findings.iter().map(|finding| finding.location.line).collect::<Vec<_>>(), [4, 5]);
-    is_clean("float f(float x) { return x; }\nfloat4 f(float4 x) { return float4(f(x.x), f(x.y), f(x.z), f(x.w)); }");
+    is_clean(
+        "float f(float x) { return x; }\nfloat4 f(float4 x) { return float4(f(x.x), f(x.y), f(x.z), f(x.w)); }",
+    );
 }
 
 #[test]
 fn only_metals_attributes_and_words_are_used() {
-    breaks(Rule::UnknownAttribute, 3, "[[gnu::noinline]] float f(float x) { return x; }".replace("gnu::", "").as_str());
+    breaks(
+        Rule::UnknownAttribute,
+        3,
+        "[[gnu::noinline]] float f(float x) { return x; }".replace("gnu::", "").as_str(),
+    );
     breaks(Rule::UnknownAttribute, 3, "__attribute__((noinline)) float f(float x) { return x; }");
     breaks(Rule::Double, 3, "float f(float x) { return (double)x; }");
     breaks(Rule::Goto, 3, "float f(float x) { goto end; end: return x; }");
@@ -114,7 +147,11 @@ fn only_metals_attributes_and_words_are_used() {
 /// Half and bfloat meet only in float: clang itself refuses the rest, as Metal does.
 #[test]
 fn half_and_bfloat_do_not_convert() {
-    for text in ["half f(bfloat x) { return x; }", "half f(bfloat x) { return half(x); }", "bfloat f(half x) { return x; }"] {
+    for text in [
+        "half f(bfloat x) { return x; }",
+        "half f(bfloat x) { return half(x); }",
+        "bfloat f(half x) { return x; }",
+    ] {
         assert!(lint(&source(text)).is_err(), "{text}");
     }
     is_clean("half f(bfloat x) { return half(float(x)); }\nbfloat g(half x) { return bfloat(float(x)); }");
@@ -125,7 +162,8 @@ fn the_kernels_of_the_lowering_tests_are_clean() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kernels");
     let block = std::fs::read_to_string(folder.join("common/block.h")).expect("the header is there");
     for name in ["norm", "rope", "gemv", "gemm", "attention"] {
-        let text = std::fs::read_to_string(folder.join(format!("{name}.metal"))).expect("the kernel is there");
+        let text =
+            std::fs::read_to_string(folder.join(format!("{name}.metal"))).expect("the kernel is there");
         let source = Source::new(format!("{name}.metal"), text).with_header("common/block.h", block.clone());
         assert_eq!(lint(&source).expect("it compiles"), []);
     }

@@ -60,7 +60,8 @@ fn instances_of_a_template_have_their_host_names() {
     assert_eq!(names, [("rope_f32".into(), 37), ("rope_f16".into(), 38), ("rope_bf16".into(), 39)]);
     let scale = &found.entry_points[2].arguments[2];
     assert!(matches!(scale, Argument::Buffer { index: 2, condition: Some(name), .. } if name == "has_scale"));
-    let constants: Vec<_> = found.function_constants.iter().map(|c| (c.index, &*c.name, &*c.type_name)).collect();
+    let constants: Vec<_> =
+        found.function_constants.iter().map(|c| (c.index, &*c.name, &*c.type_name)).collect();
     assert_eq!(constants, [(0, "halves", "bool"), (1, "base", "float"), (2, "has_scale", "bool")]);
 }
 
@@ -103,11 +104,13 @@ fn lines_stay_where_they_are() {
         std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kernels/attention.metal"),
     );
     let original = original.expect("the fixture is there");
-    let wanted = original.lines().position(|line| line.contains("sums[simdgroup][lane] = sum")).expect("a line") + 1;
+    let wanted =
+        original.lines().position(|line| line.contains("sums[simdgroup][lane] = sum")).expect("a line") + 1;
     // Count lines from the last line marker before the statement.
     let mut line = 0;
     for text in lowered.text.lines() {
-        let marker = text.strip_prefix("# ").and_then(|rest| rest.split(' ').next()).and_then(|n| n.parse().ok());
+        let marker =
+            text.strip_prefix("# ").and_then(|rest| rest.split(' ').next()).and_then(|n| n.parse().ok());
         line = marker.unwrap_or(line + 1) - usize::from(marker.is_some());
         if text.contains("sums[simdgroup][lane] = sum") {
             assert_eq!(line, wanted);
@@ -121,7 +124,10 @@ fn lines_stay_where_they_are() {
 fn errors_name_the_place_and_what_is_possible() {
     let cases = [
         ("kernel void k(device float* a) {}", "bad.metal:3: parameter `a` needs an attribute"),
-        ("kernel void k(device float* a [[buffer(31)]]) {}", "bad.metal:3: `buffer(31)`: the highest index is 30"),
+        (
+            "kernel void k(device float* a [[buffer(31)]]) {}",
+            "bad.metal:3: `buffer(31)`: the highest index is 30",
+        ),
         ("kernel void k(device float* a [[buffer(N)]]) {}", "takes a plain number here"),
         ("kernel void k(float* a [[buffer(0)]]) {}", "buffer `a` must lie in `device` or `constant` memory"),
         ("kernel void k(device float a [[buffer(0)]]) {}", "buffer `a` must be a pointer or a reference"),
@@ -130,10 +136,19 @@ fn errors_name_the_place_and_what_is_possible() {
             "bad.metal:4: two parameters have the attribute `buffer(0)`",
         ),
         ("kernel void k(device float* a [[texture(0)]]) {}", "parameter `a` has the attribute `texture`"),
-        ("kernel void k() { threadgroup float x = 0.0f; }", "threadgroup variable `x` cannot have an initial value"),
+        (
+            "kernel void k() { threadgroup float x = 0.0f; }",
+            "threadgroup variable `x` cannot have an initial value",
+        ),
         ("kernel void k() {}\nkernel void k() {}", "bad.metal:4: a second kernel is called `k`"),
-        ("template [[host_name(\"k\")]] kernel void k<float>();", "no kernel template of this name comes before"),
-        ("template <typename T> kernel void k() {}\ntemplate kernel void k<float>();", "needs a [[host_name(\"…\")]]"),
+        (
+            "template [[host_name(\"k\")]] kernel void k<float>();",
+            "no kernel template of this name comes before",
+        ),
+        (
+            "template <typename T> kernel void k() {}\ntemplate kernel void k<float>();",
+            "needs a [[host_name(\"…\")]]",
+        ),
         ("[[vertex]] float k() { return 0.0f; }", "attribute `vertex` is not one of kernel, host_name"),
         ("kernel void k() {", "bad.metal:3: `{` has no partner"),
         ("kernel void k() { float x = (1.0f]; }", "bad.metal:3: `(` has no partner"),
@@ -147,7 +162,8 @@ fn errors_name_the_place_and_what_is_possible() {
 
 #[test]
 fn a_missing_header_is_named() {
-    let error = lower(&Source::new("a.metal", "#include \"common/tile.h\"\n")).expect_err("there is no such header");
+    let error =
+        lower(&Source::new("a.metal", "#include \"common/tile.h\"\n")).expect_err("there is no such header");
     assert!(error.to_string().contains("'common/tile.h' file not found"), "{error}");
 }
 
@@ -165,7 +181,10 @@ fn macros_may_be_given() {
     let source = Source::new("a.metal", text).with_define("KERNEL", "scale").with_define("INDEX", "7");
     let found = interface(&source);
     assert_eq!(found.entry_points[0].name, "scale");
-    assert_eq!(found.entry_points[0].arguments, [buffer(7, "a", "device float*", Access::Write, Space::Device)]);
+    assert_eq!(
+        found.entry_points[0].arguments,
+        [buffer(7, "a", "device float*", Access::Write, Space::Device)]
+    );
 }
 
 #[test]

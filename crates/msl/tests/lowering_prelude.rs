@@ -33,7 +33,8 @@ fn check(before: &str, cases: &[Case], tolerance: f64) {
         };
         library.run(&dispatch, &Mode::default()).unwrap_or_else(|fault| panic!("{fault}"));
         drop(dispatch);
-        let mut values = out.chunks(4).map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
+        let mut values =
+            out.chunks(4).map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
         for (expression, expected) in cases {
             for lane in 0..32 {
                 let (found, expected) = (f64::from(values.next().expect("a value")), expected(lane));
@@ -62,8 +63,12 @@ fn lanes_of_a_simdgroup_exchange_values() {
         ("simd_shuffle_up(x, 3)", |lane| f64::from(if lane >= 3 { lane - 3 } else { lane })),
         ("simd_shuffle_rotate_down(x, 4)", |lane| f64::from((lane + 4) % 32)),
         ("simd_shuffle_rotate_up(x, 4)", |lane| f64::from((lane + 28) % 32)),
-        ("simd_shuffle_and_fill_down(x, x + 100.0f, 4)", |lane| f64::from(if lane < 28 { lane + 4 } else { lane - 28 + 100 })),
-        ("simd_shuffle_and_fill_up(x, x + 100.0f, 4)", |lane| f64::from(if lane >= 4 { lane - 4 } else { lane + 28 + 100 })),
+        ("simd_shuffle_and_fill_down(x, x + 100.0f, 4)", |lane| {
+            f64::from(if lane < 28 { lane + 4 } else { lane - 28 + 100 })
+        }),
+        ("simd_shuffle_and_fill_up(x, x + 100.0f, 4)", |lane| {
+            f64::from(if lane >= 4 { lane - 4 } else { lane + 28 + 100 })
+        }),
         ("simd_broadcast(x, 9)", |_| 9.0),
         ("simd_broadcast_first(x + 2.0f)", |_| 2.0),
         ("simd_prefix_inclusive_sum(1)", |lane| f64::from(lane + 1)),
@@ -108,7 +113,9 @@ fn vectors_work_by_component() {
         ("cross(float3(1.0f, 0.0f, 0.0f), float3(0.0f, 1.0f, 0.0f)).z", |_| 1.0),
         ("length(float2(3.0f, 4.0f)) + normalize(float2(0.0f, 5.0f)).y", |_| 6.0),
         ("(-float2(1.0f, 2.0f)).y + (!bool2(true, false)).y", |_| -1.0),
-        ("max(float4(x), 5.0f).z + clamp(float2(x), 1.0f, 2.0f).x", |lane| f64::from(lane.max(5) + lane.clamp(1, 2))),
+        ("max(float4(x), 5.0f).z + clamp(float2(x), 1.0f, 2.0f).x", |lane| {
+            f64::from(lane.max(5) + lane.clamp(1, 2))
+        }),
         ("(float2x2(float2(1.0f, 2.0f), float2(3.0f, 4.0f)) * float2(1.0f, 10.0f)).y", |_| 42.0),
         ("pick2(l, float4(x)) + (l < 4 ? float2(1.0f).yx : float2(2.0f)).x", |lane| {
             f64::from(if lane < 4 { lane + 1 } else { 4 })
@@ -129,15 +136,23 @@ fn integers_are_taken_apart_into_bits() {
         ("extract_bits(0xabcdu, 4u, 8u)", |_| f64::from(0xbc)),
         ("extract_bits(int(0xf0), 4u, 4u) + extract_bits(int(0x70), 4u, 4u)", |_| -1.0 + 7.0),
         ("extract_bits(0xffffffffu, 0u, 32u) == 0xffffffffu", |_| 1.0),
-        ("insert_bits(0xffu, 0u, 2u, 3u) + insert_bits(uchar(0), uchar(3), 6u, 2u)", |_| f64::from(0xe3 + 0xc0)),
+        ("insert_bits(0xffu, 0u, 2u, 3u) + insert_bits(uchar(0), uchar(3), 6u, 2u)", |_| {
+            f64::from(0xe3 + 0xc0)
+        }),
         ("rotate(0x81u, 4u) + rotate(uchar(0x81), uchar(4))", |_| f64::from(0x810 + 0x18)),
         ("mulhi(0x80000000u, 4u) + mulhi(int(-1), 1) + mulhi(ulong(1) << 63, ulong(2))", |_| 2.0 - 1.0 + 1.0),
         ("mad24(3, 4, 5) + mul24(3u, 4u)", |_| 29.0),
-        ("addsat(uchar(200), uchar(100)) + subsat(3u, 4u) + addsat(char(-100), char(-100))", |_| 255.0 - 128.0),
+        ("addsat(uchar(200), uchar(100)) + subsat(3u, 4u) + addsat(char(-100), char(-100))", |_| {
+            255.0 - 128.0
+        }),
         ("absdiff(3u, 7u) + hadd(uchar(255), uchar(253)) + rhadd(2u, 3u)", |_| 4.0 + 254.0 + 3.0),
         ("as_type<uint>(1.0f) == 0x3f800000u && as_type<ushort>(half(1.0h)) == 0x3c00", |_| 1.0),
-        ("float(as_type<ushort>(bfloat(1.0f))) + float(as_type<half2>(0x3c004000u).x)", |_| f64::from(0x3f80) + 2.0),
-        ("as_type<uchar4>(0x04030201u).w + as_type<uint>(uchar4(1, 2, 3, 4).wzyx)", |_| 4.0 + f64::from(0x0102_0304)),
+        ("float(as_type<ushort>(bfloat(1.0f))) + float(as_type<half2>(0x3c004000u).x)", |_| {
+            f64::from(0x3f80) + 2.0
+        }),
+        ("as_type<uchar4>(0x04030201u).w + as_type<uint>(uchar4(1, 2, 3, 4).wzyx)", |_| {
+            4.0 + f64::from(0x0102_0304)
+        }),
         ("min(int(l), 3) + max(l, 30u) + abs(-4) + clamp(int(l), 1, 2)", |lane| {
             f64::from(lane.min(3) + lane.max(30) + 4 + lane.clamp(1, 2))
         }),
@@ -158,9 +173,13 @@ fn real_functions_are_those_of_mathematics() {
         ("both(x)", |l| f64::from(l).sin() + 10.0 * f64::from(l).cos()),
         ("parts(6.0f)", |_| 0.75 * 8.0 + 3.0 + 2.75),
         ("pow(x, 2) + powr(2.0f, x * 0.5f)", |l| f64::from(l * l) + 2_f64.powf(f64::from(l) * 0.5)),
-        ("floor(-1.5f) + ceil(1.2f) + trunc(-1.7f) + rint(2.5f) + round(2.5f)", |_| -2.0 + 2.0 - 1.0 + 2.0 + 3.0),
+        ("floor(-1.5f) + ceil(1.2f) + trunc(-1.7f) + rint(2.5f) + round(2.5f)", |_| {
+            -2.0 + 2.0 - 1.0 + 2.0 + 3.0
+        }),
         ("fract(2.75f) + fmod(7.5f, 2.0f) + copysign(3.0f, -1.0f)", |_| 0.75 + 1.5 - 3.0),
-        ("fma(x, 2.0f, 1.0f) + mix(1.0f, 3.0f, 0.5f) + step(2.0f, x)", |l| f64::from(2 * l + 3 + u32::from(l >= 2))),
+        ("fma(x, 2.0f, 1.0f) + mix(1.0f, 3.0f, 0.5f) + step(2.0f, x)", |l| {
+            f64::from(2 * l + 3 + u32::from(l >= 2))
+        }),
         ("saturate(x - 1.0f) + sign(-x) + smoothstep(0.0f, 2.0f, 1.0f)", |l| {
             f64::from(l.saturating_sub(1).min(1)) - f64::from(l.min(1)) + 0.5
         }),
@@ -178,7 +197,9 @@ fn real_functions_are_those_of_mathematics() {
 fn narrow_floats_round_once_an_operation() {
     let cases: &[Case] = &[
         ("half(2049.0f)", |_| 2048.0),
-        ("half(0.1f) * 3.0h", |_| f64::from(half::f16::from_f32(half::f16::from_f32(0.1).to_f32() * 3.0).to_f32())),
+        ("half(0.1f) * 3.0h", |_| {
+            f64::from(half::f16::from_f32(half::f16::from_f32(0.1).to_f32() * 3.0).to_f32())
+        }),
         ("bfloat(257.0f)", |_| 256.0),
         ("bfloat(1.0f) + bfloat(0.00390625f)", |_| 1.0),
         ("bfloat(x) * bfloat(3.0f)", |l| f64::from(half::bf16::from_f32(l as f32 * 3.0).to_f32())),
@@ -226,7 +247,8 @@ fn matrices_lie_in_lanes_as_apple_lays_them() {
     );
     for mode in [msl::Mode::Fast, msl::Mode::Checked] {
         let compiled = compile(&Source::new("matrix.metal", text.clone()), &Options::new(mode));
-        let library = Library::open(&compiled.unwrap_or_else(|error| panic!("{error}"))).expect("the library loads");
+        let library =
+            Library::open(&compiled.unwrap_or_else(|error| panic!("{error}"))).expect("the library loads");
         let mut out = vec![0; 3 * 32 * 4];
         let dispatch = Dispatch {
             kernel: "k".to_owned(),
@@ -273,7 +295,8 @@ fn matrix_products_of_tensors_need_no_layout() {
         sums.store(c.slice(0, 0));\n}\n";
     for mode in [msl::Mode::Fast, msl::Mode::Checked] {
         let compiled = compile(&Source::new("tensor.metal", text), &Options::new(mode));
-        let library = Library::open(&compiled.unwrap_or_else(|error| panic!("{error}"))).expect("the library loads");
+        let library =
+            Library::open(&compiled.unwrap_or_else(|error| panic!("{error}"))).expect("the library loads");
         let mut out = vec![0; 20 * 24 * 4];
         let dispatch = Dispatch {
             kernel: "k".to_owned(),
@@ -288,7 +311,11 @@ fn matrix_products_of_tensors_need_no_layout() {
             let (row, column) = (index / 24, index % 24);
             let products = (0..16).map(|k| ((row * 16 + k) % 7) * ((column * 16 + k) % 5));
             let expected = 1 + products.sum::<usize>();
-            assert_eq!(f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]), expected as f32, "{row} {column}");
+            assert_eq!(
+                f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]),
+                expected as f32,
+                "{row} {column}"
+            );
         }
     }
     let findings = msl::lint(&Source::new("tensor.metal", text)).expect("it compiles");

@@ -15,8 +15,7 @@ use super::{Finding, Rule};
 
 const DEVICE_TO_CONSTANT: &str =
     "`device` memory cannot be read as `constant`: give the parameter the space of its argument";
-const MEMBER_SPACE: &str =
-    "the member function is for objects in `thread` memory: write the object's space after its parameters too, or copy the object";
+const MEMBER_SPACE: &str = "the member function is for objects in `thread` memory: write the object's space after its parameters too, or copy the object";
 /// How clang speaks of the object that a member function is called for.
 const OBJECT: [&str; 2] = ["object parameter", "'this' argument"];
 /// How it speaks of memory that is not a thread's.
@@ -61,7 +60,9 @@ fn memory_spaces(tokens: Tokens, clang: &Clang, folder: &Path) -> Result<Vec<Fin
         }
         let found = if line.contains("__global_device") && line.contains("__global_host") {
             Some((Rule::DeviceToConstant, DEVICE_TO_CONSTANT))
-        } else if OBJECT.iter().any(|words| line.contains(words)) && SPACES.iter().any(|space| line.contains(space)) {
+        } else if OBJECT.iter().any(|words| line.contains(words))
+            && SPACES.iter().any(|space| line.contains(space))
+        {
             Some((Rule::MemberSpace, MEMBER_SPACE))
         } else {
             None
@@ -131,7 +132,8 @@ fn reaches(calls: &BTreeMap<&str, BTreeSet<&str>>, from: &str, wanted: &str) -> 
 
 /// The finding for a recursive function: its debug information says where it is written.
 fn described(module: &str, function: &str) -> Option<Finding> {
-    let definition = module.lines().find(|line| line.starts_with("define ") && symbol(line) == Some(function))?;
+    let definition =
+        module.lines().find(|line| line.starts_with("define ") && symbol(line) == Some(function))?;
     let program = metadata(module, definition.split_once("!dbg ")?.1.split(' ').next()?)?;
     let field = |line: &str, name: &str| {
         let value = line.split_once(&format!("{name}: "))?.1;

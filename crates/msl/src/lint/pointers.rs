@@ -14,8 +14,27 @@ const SPACES: [&str; 4] = ["device", "constant", "threadgroup", "thread"];
 const QUALIFIERS: [&str; 9] =
     ["const", "volatile", "static", "inline", "constexpr", "typename", "unsigned", "struct", "METAL_FUNC"];
 const SCALARS: [&str; 21] = [
-    "void", "bool", "char", "uchar", "short", "ushort", "int", "uint", "long", "ulong", "half", "float", "bfloat",
-    "size_t", "ptrdiff_t", "int8_t", "uint8_t", "int16_t", "uint16_t", "int32_t", "uint32_t",
+    "void",
+    "bool",
+    "char",
+    "uchar",
+    "short",
+    "ushort",
+    "int",
+    "uint",
+    "long",
+    "ulong",
+    "half",
+    "float",
+    "bfloat",
+    "size_t",
+    "ptrdiff_t",
+    "int8_t",
+    "uint8_t",
+    "int16_t",
+    "uint16_t",
+    "int32_t",
+    "uint32_t",
 ];
 
 pub(super) fn findings(tokens: &Tokens) -> Vec<Finding> {
@@ -84,7 +103,9 @@ fn declares_pointer(tokens: &Tokens, index: usize, types: &BTreeSet<&str>) -> bo
 fn template_start(tokens: &Tokens, close: usize) -> Option<usize> {
     // A list is short; a `>` that compares has no `<` near.
     let nearest = close.saturating_sub(64);
-    let open = (nearest..close).rev().find(|open| tokens.text(*open) == "<" && tokens.angle_partner(*open) == Some(close));
+    let open = (nearest..close)
+        .rev()
+        .find(|open| tokens.text(*open) == "<" && tokens.angle_partner(*open) == Some(close));
     open?.checked_sub(1)
 }
 
@@ -107,7 +128,9 @@ fn declared_types(tokens: &Tokens) -> BTreeSet<&str> {
     let mut types = BTreeSet::new();
     for index in 0..tokens.len() {
         let name = match tokens.text(index) {
-            "struct" | "class" | "union" | "enum" | "using" | "typename" if tokens.is_word(index + 1) => index + 1,
+            "struct" | "class" | "union" | "enum" | "using" | "typename" if tokens.is_word(index + 1) => {
+                index + 1
+            }
             "typedef" => {
                 let mut end = index;
                 while !matches!(tokens.text(end), ";" | "") {
@@ -117,7 +140,10 @@ fn declared_types(tokens: &Tokens) -> BTreeSet<&str> {
             }
             _ => continue,
         };
-        if tokens.is_word(name) && !matches!(tokens.text(name), "namespace" | "class") && tokens.text(name + 1) != "::" {
+        if tokens.is_word(name)
+            && !matches!(tokens.text(name), "namespace" | "class")
+            && tokens.text(name + 1) != "::"
+        {
             types.insert(tokens.text(name));
         }
     }

@@ -88,11 +88,13 @@ fn declaration(tokens: &Tokens, start: usize, end: usize, scope: Scope) -> Optio
     match scope {
         Scope::Program if has("(") || is_type_declaration(word, end - first) => None,
         Scope::Program => {
-            let message = "a variable outside of functions must be `constant`, as in `constant float scale = 2.0f;`";
+            let message =
+                "a variable outside of functions must be `constant`, as in `constant float scale = 2.0f;`";
             Some(tokens.finding(first, Rule::ProgramScope, message))
         }
         Scope::Type if is_static && !has("(") => {
-            let message = "a static member must be `constant`, as in `static constant constexpr uint rows = 4;`";
+            let message =
+                "a static member must be `constant`, as in `static constant constexpr uint rows = 4;`";
             Some(tokens.finding(first, Rule::ProgramScope, message))
         }
         Scope::Other if is_static => {

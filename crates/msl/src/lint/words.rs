@@ -20,14 +20,24 @@ const WORDS: [(&str, Rule, &str); 14] = [
     ("override", Rule::Virtual, "Metal has no virtual functions: use a template"),
     ("dynamic_cast", Rule::Virtual, "Metal has no run-time types"),
     ("typeid", Rule::Virtual, "Metal has no run-time types"),
-    ("thread_local", Rule::MutableStatic, "Metal has no `thread_local`: a variable in a kernel is the thread's own"),
+    (
+        "thread_local",
+        Rule::MutableStatic,
+        "Metal has no `thread_local`: a variable in a kernel is the thread's own",
+    ),
     ("asm", Rule::UnknownAttribute, "Metal has no `asm`"),
     ("__attribute__", Rule::UnknownAttribute, "kernels are written without compiler attributes"),
 ];
 
 /// Attributes of functions and parameters that are no [`Builtin`].
-const ATTRIBUTES: [&str; 6] =
-    ["kernel", "host_name", "max_total_threads_per_threadgroup", "buffer", "threadgroup", "function_constant"];
+const ATTRIBUTES: [&str; 6] = [
+    "kernel",
+    "host_name",
+    "max_total_threads_per_threadgroup",
+    "buffer",
+    "threadgroup",
+    "function_constant",
+];
 
 pub(super) fn findings(tokens: &Tokens) -> Result<Vec<Finding>, MslError> {
     let mut findings = Vec::new();
@@ -69,7 +79,8 @@ fn unknown_attributes(tokens: &Tokens, index: usize) -> Result<Vec<Finding>, Msl
 /// `[` where an expression begins: after an operand it would be an index, after a declared name an array's length.
 fn is_lambda(tokens: &Tokens, index: usize) -> bool {
     let before = tokens.text_before(index);
-    let begins = matches!(before, "=" | "(" | "," | "{" | "}" | ";" | "return" | "?" | ":" | "&&" | "||" | "!");
+    let begins =
+        matches!(before, "=" | "(" | "," | "{" | "}" | ";" | "return" | "?" | ":" | "&&" | "||" | "!");
     let closing = tokens.partner(index).filter(|_| tokens.text(index) == "[" && begins);
     closing.is_some_and(|closing| matches!(tokens.text(closing + 1), "(" | "{" | "mutable"))
 }

@@ -69,7 +69,8 @@ fn returns_thread(tokens: &Tokens, member: &Member) -> bool {
 /// All member functions that are written within their structs.
 fn members(tokens: &Tokens) -> Vec<Member> {
     let mut members = Vec::new();
-    for index in (0..tokens.len()).filter(|index| matches!(tokens.text(*index), "struct" | "class" | "union")) {
+    for index in (0..tokens.len()).filter(|index| matches!(tokens.text(*index), "struct" | "class" | "union"))
+    {
         let mut brace = index + 1;
         while !matches!(tokens.text(brace), "{" | ";" | "(" | ")" | "," | ">" | "=" | "") {
             brace = tokens.step_over_lists(brace);
@@ -87,7 +88,13 @@ fn members(tokens: &Tokens) -> Vec<Member> {
 }
 
 /// Reads the statement at `start` of a struct: the member function that it is, if it is one, and where the next begins.
-fn statement(tokens: &Tokens, start: usize, end: usize, owner_name: &str, owner: usize) -> (Option<Member>, usize) {
+fn statement(
+    tokens: &Tokens,
+    start: usize,
+    end: usize,
+    owner_name: &str,
+    owner: usize,
+) -> (Option<Member>, usize) {
     let mut parameters = None;
     let mut at = start;
     let mut ordinary = true;
@@ -100,7 +107,10 @@ fn statement(tokens: &Tokens, start: usize, end: usize, owner_name: &str, owner:
                 at = tokens.step(at);
                 let value = tokens.text(at) == ";" || tokens.is_word(at) && parameters.is_none();
                 let next = if value && parameters.is_none() { at + 1 } else { at };
-                return (member(tokens, start, parameters, next, owner, owner_name).filter(|_| ordinary), next);
+                return (
+                    member(tokens, start, parameters, next, owner, owner_name).filter(|_| ordinary),
+                    next,
+                );
             }
             "=" => ordinary &= tokens.text_before(at) == "operator",
             // In `operator()(float x)` the first pair is the name.

@@ -15,9 +15,9 @@ pub(crate) mod members;
 pub(crate) mod preprocess;
 mod swizzles;
 mod temporaries;
-mod threadgroup;
 #[cfg(test)]
 mod tests;
+mod threadgroup;
 mod thunks;
 pub(crate) mod tokens;
 

@@ -251,8 +251,8 @@ fn partners(list: &[Token]) -> Result<Vec<Option<usize>>, MslError> {
 }
 
 const LONG_SYMBOLS: [&str; 22] = [
-    "->*", "<<=", ">>=", "...", "::", "->", "<=", ">=", "==", "!=", "&&", "||", "++", "--", "+=", "-=", "*=", "/=",
-    "%=", "&=", "|=", "^=",
+    "->*", "<<=", ">>=", "...", "::", "->", "<=", ">=", "==", "!=", "&&", "||", "++", "--", "+=", "-=", "*=",
+    "/=", "%=", "&=", "|=", "^=",
 ];
 
 /// Cuts text into tokens. Any text has some: what C++ would refuse becomes symbols of one character.

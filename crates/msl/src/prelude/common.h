@@ -2,15 +2,15 @@
 #pragma once
 
 namespace metal {
-MSL_INTEGERS(MSL_INTEGER_2, min, y < x ? y : x)
-MSL_INTEGERS(MSL_INTEGER_2, max, x < y ? y : x)
-MSL_INTEGERS(MSL_INTEGER_3, clamp, x < y ? y : (z < x ? z : x))
-MSL_INTEGERS(MSL_INTEGER_3, min3, min(min(x, y), z))
-MSL_INTEGERS(MSL_INTEGER_3, max3, max(max(x, y), z))
-MSL_INTEGER_1(char, abs, x < 0 ? -x : x)
-MSL_INTEGER_1(short, abs, x < 0 ? -x : x)
-MSL_INTEGER_1(int, abs, x < 0 ? -x : x)
-MSL_INTEGER_1(long, abs, x < 0 ? -x : x)
+MSL_INTEGERS(MSL_DEFINE_2, min, y < x ? y : x)
+MSL_INTEGERS(MSL_DEFINE_2, max, x < y ? y : x)
+MSL_INTEGERS(MSL_DEFINE_3, clamp, x < y ? y : (z < x ? z : x))
+MSL_INTEGERS(MSL_DEFINE_3, min3, x < y ? (x < z ? x : z) : (y < z ? y : z))
+MSL_INTEGERS(MSL_DEFINE_3, max3, y < x ? (z < x ? x : z) : (z < y ? y : z))
+MSL_DEFINE_1(char, char, abs, x < 0 ? -x : x)
+MSL_DEFINE_1(short, short, abs, x < 0 ? -x : x)
+MSL_DEFINE_1(int, int, abs, x < 0 ? -x : x)
+MSL_DEFINE_1(long, long, abs, x < 0 ? -x : x)
 MSL_BOTH_2(step, y < x ? 0.0f : 1.0f)
 inline float msl_smoothstep(float x, float y, float z) {
     const float t = saturate((z - x) / (y - x));

@@ -17,10 +17,11 @@ macro_rules! files {
 }
 
 /// All headers; `prelude.h` includes the others.
-pub(crate) const FILES: [File; 20] = files![
+pub(crate) const FILES: [File; 21] = files![
     "prelude.h",
     "spaces.h",
     "abi.h",
+    "exchange.h",
     "traits.h",
     "swizzle.h",
     "vector.h",

@@ -11,6 +11,7 @@
 
 #include "spaces.h"
 #include "abi.h"
+#include "exchange.h"
 
 #pragma clang attribute push(__attribute__((nodebug)), apply_to = hasType(functionType))
 #pragma clang attribute push(__attribute__((always_inline)), apply_to = function)

@@ -19,13 +19,6 @@ template <class V>
 using msl_if_simd_integer = enable_if_t<msl_is_simd_element<typename msl_element<V>::type>::value &&
                                         is_integral<typename msl_element<V>::type>::value, int>;
 
-template <class V> inline V msl_brought(__private msl_exchange* exchange, uint lane) {
-    V value;
-    __builtin_memcpy(&value, exchange->values[lane], sizeof(V));
-    return value;
-}
-inline bool msl_took_part(__private msl_exchange* exchange, uint lane) { return (exchange->lanes >> lane) & 1; }
-
 #define MSL_REDUCE(name, kind, if_type, neutral, expression)                                      \
     template <class T, class V = msl_value_t<T>, if_type<V> = 0> inline V name(T value) {         \
         V v = value;                                                                              \
@@ -101,7 +94,7 @@ template <class T, class V = msl_value_t<T>, msl_if_simd<V> = 0> inline V simd_s
 template <class T, class V = msl_value_t<T>, msl_if_simd<V> = 0> inline V simd_broadcast_first(T value) {
     V v = value;
     __private msl_exchange* exchange = msl_xchg(0x37, &v, sizeof(V));
-    return msl_brought<V>(exchange, (uint)__builtin_ctzl(exchange->lanes));
+    return msl_brought<V>(exchange, msl_first_lane(exchange));
 }
 
 // Which lanes say yes.
@@ -117,7 +110,7 @@ inline ulong msl_votes(uint kind, bool yes) {
     __private msl_exchange* exchange = msl_xchg(kind, &yes, 1);
     ulong votes = 0;
     for (uint lane = 0; lane < 32; lane++)
-        if (msl_took_part(exchange, lane) && exchange->values[lane][0]) votes |= 1ul << lane;
+        if (msl_took_part(exchange, lane) && msl_brought<bool>(exchange, lane)) votes |= 1ul << lane;
     return votes;
 }
 inline simd_vote simd_ballot(bool yes) { return simd_vote(msl_votes(0x40, yes)); }
