@@ -46,7 +46,7 @@ const DEPTH: usize = 6;
 
 /// The innermost calls that led to a place in a kernel. Two threads do the same thing at the same place only if they
 /// also came there the same way.
-#[derive(Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Default)]
 pub struct CallPath([usize; DEPTH]);
 
 impl CallPath {
@@ -57,6 +57,13 @@ impl CallPath {
             *slot = address;
         }
         Self(path)
+    }
+
+    /// Whether all addresses are the same. (Every lane asks at every collective, and a derived comparison would call
+    /// the C library.)
+    #[inline]
+    pub fn is(&self, other: &Self) -> bool {
+        self.0.iter().zip(&other.0).fold(0, |different, (a, b)| different | (a ^ b)) == 0
     }
 
     /// Return addresses, innermost first; zero stands for none.

@@ -270,7 +270,13 @@ unsafe extern "C" fn access(address: usize, bytes: usize, is_write: u32, frame: 
     }
     let what = if is_write == 0 { Access::Read } else { Access::Write };
     // SAFETY: the worker runs this fiber, and `frame` is the caller's.
-    unsafe { check(worker, address, bytes, what, frame) };
+    unsafe {
+        // The prelude reads what other lanes have laid down for it: by far the most frequent access, and none of the
+        // kernel's.
+        if !(*worker).threadgroup.holds(address) {
+            check(worker, address, bytes, what, frame);
+        }
+    }
 }
 
 /// Lets the checker look at an access before it happens.
