@@ -123,9 +123,9 @@ fn build(source: &Source, mode: Mode, clang: &Clang, folder: &Path) -> Result<In
 
 /// What every compilation of lowered text needs.
 pub(crate) fn language_flags() -> Vec<String> {
-    // OpenCL's half without its double.
+    // Everything that OpenCL has, half among it, but not double: Metal has none.
     words(
-        "-x clcpp -cl-std=CLC++2021 -cl-no-stdinc -Xclang -cl-ext=+cl_khr_fp16,-cl_khr_fp64,-__opencl_c_fp64 \
+        "-x clcpp -cl-std=CLC++2021 -cl-no-stdinc -Xclang -cl-ext=+all,-cl_khr_fp64,-__opencl_c_fp64 \
          -fno-builtin -Wno-everything -I.",
     )
 }
