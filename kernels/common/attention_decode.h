@@ -30,6 +30,18 @@
 // a byte. In registers: 8·G sums, 16 of loads in flight (4 of 16 bytes); in threadgroup memory D·G + 256·G floats: 16 KiB
 // at most. D is a multiple of 8, up to 256.
 //
+// Tried, counted by the emulator for a row of 8 query heads over one kv head of 128 dims at 600 tokens, whose K and V
+// are 307,200 bytes:
+//
+//   query heads at once     bytes read    barriers            G = 8 reads 6% more than K, V and queries: the 8 tokens
+//   G = 1                    2,513,280         168            that a last page has no use for, and page tables.
+//   G = 2                    1,262,784          84            It needs the most registers, so a smaller group of
+//   G = 4                      637,536          42            heads takes a smaller G.
+//   G = 8                      324,912          21
+//
+// Scores with 32 lanes on one page: 8·G shuffles a page instead of 1.5·G. With a lane for each page half and no
+// shuffles at all, neighbouring lanes would read 16 pages at once, 32 bytes of each.
+//
 // Tokens outside the window or behind the row are not read as values; as keys they are read where their page is,
 // and their score is replaced: what lies there, NaN too, goes nowhere.
 // Numerics: f32 throughout; K and V are what the cache rounded. Twin: wootz_gpu::twins::attention::attend.

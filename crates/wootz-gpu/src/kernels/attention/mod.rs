@@ -129,7 +129,8 @@ impl Weighing {
     fn window(&self) -> u32 {
         match self.span {
             Span::Full => 0,
-            Span::Window(tokens) => tokens as u32,
+            // A row looks at itself at least.
+            Span::Window(tokens) => u32::try_from(tokens.max(1)).unwrap_or(u32::MAX),
         }
     }
 
@@ -143,7 +144,9 @@ impl Weighing {
         let all = position / PARTITION_TOKENS + 1;
         match self.span {
             Span::Full => all,
-            Span::Window(tokens) => all.min((tokens + PARTITION_TOKENS - 2) / PARTITION_TOKENS + 1),
+            Span::Window(tokens) => {
+                all.min(tokens.saturating_add(PARTITION_TOKENS - 2) / PARTITION_TOKENS + 1)
+            }
         }
     }
 }
