@@ -203,3 +203,34 @@ fn too_much_threadgroup_memory() {
     .finds(FaultKind::ThreadgroupMemory);
     assert!(fault.message.contains("`t`") && fault.message.contains("32768"), "{fault}");
 }
+
+/// clang's sanitizer knows accesses of 1, 2, 4, 8 and 16 bytes: those of larger types must not slip through.
+#[test]
+fn values_of_every_size_are_seen() {
+    for (kind, words, value) in [
+        ("packed_float3", 3, "v.x"),
+        ("float3", 4, "v.x"),
+        ("half2x4", 4, "float(v[0].x)"),
+        ("Odd", 5, "v.a[0]"),
+        ("float4x4", 16, "v[0].x"),
+    ] {
+        for statement in ["{kind} v = p[0]; a[i] = {value};", "p[0] = local; a[i] = 1.0f;"] {
+            let statement = statement.replace("{kind}", kind).replace("{value}", value);
+            let text = format!(
+                "struct Odd {{ float a[5]; }};
+                kernel void k(device {kind}* p [[buffer(0)]], device float* a [[buffer(1)]],
+                              uint i [[thread_position_in_grid]]) {{
+                    {kind} local = p[1];
+                    p += 2;
+                    {statement} // here
+                }}"
+            );
+            let library = emulator_support::library(msl::Mode::Checked, &text);
+            // Room for two values: the third is outside.
+            let case = Case::new("", 2 * words, 1).writing(32).initialised();
+            let fault = case.run_in(&library, &msl::emulator::Mode::default()).unwrap_err();
+            assert_eq!(fault.kind, FaultKind::OutOfBoundsDevice, "{kind}: {statement} {fault}");
+            assert_eq!(fault.location.as_ref().map(|at| at.line), Some(8), "{kind}: {statement} {fault}");
+        }
+    }
+}

@@ -38,6 +38,9 @@
 //!
 //! It also counts bytes exactly ([`Counts`]).
 //!
+//! The sanitizer has no call for single stores of 3 or 6 bytes, as some of a `uchar3` or a `half3` are: those are
+//! neither checked nor counted.
+//!
 //! # The memory model
 //!
 //! Two accesses of the same byte, at least one of them a write, are a race unless both are atomic or one is ordered
