@@ -23,11 +23,11 @@ struct FloatWeights {
     float4 w[COUNT];
 };
 
-template <uint COUNT>
-inline float half_dot(thread const half4* q, thread const float4* x) {
+template <uint COUNT, typename Weights>
+inline float half_dot(thread const Weights& weights, thread const float4* x) {
     float dot = 0.0f;
     for (uint i = 0; i < COUNT; i++) {
-        const float4 w = float4(q[i]);
+        const float4 w = float4(weights.q[i]);
         dot = fma(w.x, x[i].x, dot);
         dot = fma(w.y, x[i].y, dot);
         dot = fma(w.z, x[i].z, dot);
@@ -39,12 +39,12 @@ inline float half_dot(thread const half4* q, thread const float4* x) {
 // sum + weights · x. `total` is the sum of x: each product of the minimum with an x would be the same number times x.
 template <uint COUNT>
 inline float add_products(thread const ScaledWeights<COUNT>& weights, thread const float4* x, float total, float sum) {
-    return fma(weights.scale, half_dot<COUNT>(weights.q, x), sum);
+    return fma(weights.scale, half_dot<COUNT>(weights, x), sum);
 }
 
 template <uint COUNT>
 inline float add_products(thread const ShiftedWeights<COUNT>& weights, thread const float4* x, float total, float sum) {
-    return fma(weights.scale, half_dot<COUNT>(weights.q, x), fma(-weights.minimum, total, sum));
+    return fma(weights.scale, half_dot<COUNT>(weights, x), fma(-weights.minimum, total, sum));
 }
 
 template <uint COUNT>

@@ -1,0 +1,136 @@
+use wootz_weights::TensorType;
+
+use super::*;
+use crate::device::{BufferId, Slice};
+
+fn facts(family: Family, cores: Option<u32>) -> DeviceFacts {
+    DeviceFacts {
+        name: "a device".into(),
+        family,
+        driver: "1".into(),
+        cores,
+        memory: 1 << 36,
+        buffer_bytes: 1 << 34,
+        bandwidth: None,
+        half_rate: None,
+        tensor_operations: false,
+        offset_alignment: 4,
+    }
+}
+
+fn shape(kind: TensorType, rows: usize, outputs: usize, columns: usize) -> Shape {
+    let length = outputs * kind.row_bytes(columns).unwrap();
+    let data = Slice { buffer: BufferId(0), offset: 0, length };
+    Shape { rows, matrix: StoredMatrix::ggml(kind, outputs, columns, data).unwrap(), bias: false }
+}
+
+fn rules(choices: &Choices) -> Rules<'_> {
+    Rules { answers: Answers::Fastest, library: Library::Auto, choices }
+}
+
+fn chosen(shape: &Shape, facts: &DeviceFacts, rules: Rules<'_>) -> String {
+    choose(shape, facts, rules).map_or("none".into(), Choice::name)
+}
+
+#[test]
+fn the_table() {
+    use TensorType as T;
+    let choices = Choices::default();
+    let table = [
+        // Few rows: the matrix is read once.
+        (T::Q4_K, 1, 4096, 4096, "gemv"),
+        (T::Q4_K, 8, 4096, 4096, "gemv"),
+        (T::IQ2_XS, 8, 4096, 4096, "gemv"),
+        // Tiles as large as the rows fill.
+        (T::Q4_K, 9, 4096, 4096, "gemm_rows16"),
+        (T::Q4_K, 17, 4096, 4096, "gemm_rows32"),
+        (T::Q4_K, 33, 4096, 4096, "gemm_rows64"),
+        (T::Q4_K, 2048, 14336, 4096, "gemm_rows64"),
+        // A head: wider tiles, until the rows fill larger ones.
+        (T::Q6_K, 16, 128_256, 4096, "gemm_rows16"),
+        (T::Q6_K, 32, 128_256, 4096, "gemm_head"),
+        (T::Q6_K, 64, 128_256, 4096, "gemm_rows64"),
+        // Formats of rarer use have two tiles.
+        (T::Q3_K, 17, 4096, 4096, "gemm_rows64"),
+        (T::Q3_K, 12, 4096, 4096, "gemm_rows16"),
+        // 16 or 32 tiles for 40 cores.
+        (T::Q4_K, 16, 1024, 4096, "gemm_rows16_parts5"),
+        (T::Q4_K, 128, 1024, 4096, "gemm_rows64_parts3"),
+        (T::Q4_K, 16, 1024, 512, "gemm_rows16"),
+        // Widths that the matrix unit's tiles do not take.
+        (T::F16, 1, 100, 130, "gemv"),
+        (T::F16, 9, 100, 130, "gemm_tiled"),
+    ];
+    for (kind, rows, outputs, columns, expected) in table {
+        let found =
+            chosen(&shape(kind, rows, outputs, columns), &facts(Family::Apple(9), Some(40)), rules(&choices));
+        assert_eq!(found, expected, "{kind} {rows}x{outputs}x{columns}");
+    }
+}
+
+#[test]
+fn reproducible_answers_have_one_order_of_additions() {
+    let choices = Choices::default();
+    let rules = Rules { answers: Answers::Reproducible, ..rules(&choices) };
+    for (kind, columns) in [(TensorType::Q4_K, 4096), (TensorType::F16, 130)] {
+        for rows in 1..100 {
+            let choice = choose(&shape(kind, rows, 1024, columns), &facts(Family::Apple(9), Some(40)), rules);
+            let tiles = matches!(choice, Some(Choice::Tiles(_)));
+            let plain = choice == Some(Choice::Plain(PlainStage::Tiled));
+            assert!(if columns == 130 { plain } else { tiles }, "{rows} rows: {choice:?}");
+        }
+    }
+}
+
+#[test]
+fn a_measured_winner_is_preferred_where_it_is_a_candidate() {
+    let device = facts(Family::Apple(9), Some(10));
+    let shape = shape(TensorType::Q4_K, 6, 4096, 4096);
+    assert_eq!(shape.key(), "q4_k 8x4096x4096");
+    let mut choices = Choices::default();
+    choices.winners.insert(shape.key(), "gemm_rows8".into());
+    assert_eq!(chosen(&shape, &device, rules(&choices)), "gemm_rows8");
+    choices.winners.insert(shape.key(), "a kernel of another version".into());
+    assert_eq!(chosen(&shape, &device, rules(&choices)), "gemv");
+}
+
+#[test]
+fn an_excluded_kernel_gives_way_to_the_next() {
+    let device = facts(Family::Apple(9), Some(10));
+    let shape = shape(TensorType::Q4_K, 1, 4096, 4096);
+    let mut choices = Choices::default();
+    let mut order = Vec::new();
+    while let Some(choice) = choose(&shape, &device, rules(&choices)) {
+        order.push(choice.name());
+        choices.excluded.extend(choice.entries(&shape).into_iter().map(String::from));
+    }
+    assert_eq!(order, ["gemv", "gemm_rows8", "gemm_rows16", "gemm_rows32", "gemm_head", "gemm_rows64"]);
+}
+
+#[test]
+fn the_systems_library_is_used_when_asked_for_or_measured_faster() {
+    let device = facts(Family::Apple(9), Some(10));
+    let many = shape(TensorType::F16, 512, 4096, 4096);
+    let mut choices = Choices::default();
+    let with = |choices, library| Rules { library, ..rules(choices) };
+    assert_eq!(chosen(&many, &device, with(&choices, Library::Auto)), "gemm_rows64");
+    assert_eq!(chosen(&many, &device, with(&choices, Library::System)), "system");
+    choices.winners.insert(many.key(), "system".into());
+    assert_eq!(chosen(&many, &device, with(&choices, Library::Auto)), "system");
+    assert_eq!(chosen(&many, &device, with(&choices, Library::Own)), "gemm_rows64");
+    assert_eq!(chosen(&many, &facts(Family::Emulator, None), with(&choices, Library::System)), "gemm_rows64");
+    let biased = Shape { bias: true, ..many };
+    assert_eq!(chosen(&biased, &device, with(&choices, Library::System)), "gemm_rows64");
+}
+
+#[test]
+fn every_candidate_has_a_name_of_its_own() {
+    for rows in [1, 8, 16, 32, 100] {
+        let shape = shape(TensorType::F16, rows, 256, 4096);
+        let candidates = candidates(&shape, &facts(Family::Apple(7), Some(8)), Answers::Fastest);
+        let mut names: Vec<String> = candidates.iter().map(|choice| choice.name()).collect();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), candidates.len());
+    }
+}
