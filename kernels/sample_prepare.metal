@@ -91,7 +91,7 @@ kernel void sample_prepare(
         const uint count = atomic_exchange_explicit(&counts[token], 0u, memory_order_relaxed);
         if (count == 0) continue;
         const float logit = changed[token];
-        const float scaled = logit > 0.0f ? precise::divide(logit, row.repetition) : logit * row.repetition;
+        const float scaled = logit > 0.0f ? logit / row.repetition : logit * row.repetition;
         changed[token] = scaled - (float(count) * row.frequency + row.presence);
     }
 }

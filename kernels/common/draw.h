@@ -164,5 +164,5 @@ inline uint draw_filtered(
     const ulong target = wide_product(uniform, mass, low);
     const uint key = search(source, measure, target + 1, scratch.partial, team);
     const ulong into = target - sum_above(source, measure, key, scratch.partial, team);
-    return tied_token(source, key, into / measure.share(logit_of(key)), scratch, team);
+    return tied_token(source, key, measure.tokens_in(into, key), scratch, team);
 }

@@ -56,6 +56,12 @@ struct Weighed {
         if (has_floor && distance < floor) return 0;
         return fixed_share(share_exp(distance * scale));
     }
+    // How many tokens of this key make up `mass`, rounded down. A search never ends at a key without a share; were it to,
+    // nothing is divided by zero.
+    ulong tokens_in(ulong mass, uint key) const {
+        const ulong each = share(logit_of(key));
+        return each == 0 ? 0 : mass / each;
+    }
     uint place(float logit, uint token) const { return key_of(logit); }
     ulong weight(float logit, uint token) const { return key_of(logit) > kept.key ? share(logit) : 0; }
     // The ties at the end of what is kept count for every candidate that is not above them.
@@ -117,7 +123,7 @@ template <typename Source>
 inline Kept first_mass(Source source, Weighed measure, ulong wanted, threadgroup ulong* partial, Team team) {
     const uint key = search(source, measure, wanted, partial, team);
     if (key <= KEY_IMPOSSIBLE) return measure.kept;
+    // The last unit of what is missing lies in the last token that is kept.
     const ulong missing = wanted - sum_above(source, measure, key, partial, team);
-    const ulong share = measure.share(logit_of(key));
-    return Kept{key, uint((missing + share - 1) / share)};
+    return Kept{key, uint(measure.tokens_in(missing - 1, key)) + 1};
 }

@@ -6,8 +6,6 @@
 
 // The key of minus infinity: tokens with this key or a lower one are impossible.
 constant constexpr uint KEY_IMPOSSIBLE = 0x007fffffu;
-// One, as a share: 44 bits after the point, so that 2^20 shares of at most 1 fit in 64 bits.
-constant constexpr ulong SHARE_ONE = 1ul << 44;
 
 // Integers in the order of the logits; -0 equals 0.
 inline uint key_of(float logit) {
@@ -38,7 +36,7 @@ inline float share_exp(float x) {
     return x > -87.0f ? polynomial * scale : 0.0f;
 }
 
-// A share of at most 16 in units of 2^-44, rounded down. Both products are by powers of two, so nothing else rounds.
+// A share of at most 16 in units of 2^-44, rounded down: 2^20 shares of at most 1 fit in 64 bits. Both products are by powers of two, so nothing else rounds.
 inline ulong fixed_share(float share) {
     const float whole = share * 1048576.0f;
     const uint high = uint(whole);

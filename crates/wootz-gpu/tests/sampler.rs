@@ -12,7 +12,7 @@ use wootz_gpu::kernels::sample::{
 };
 
 /// How many batches of random requests are sampled.
-const BATCHES: u64 = 80;
+const BATCHES: u64 = 60;
 const ROWS: usize = 6;
 const TOP: usize = 5;
 
@@ -138,7 +138,8 @@ fn tokens_are_those_of_the_engine() {
     let (mut chosen, mut failed) = (0, 0);
     for batch in 0..BATCHES {
         let mut dice = Dice::new(batch);
-        let vocab = dice.pick(&[40, 333, 1024, 2500]);
+        // One batch is wide enough for a whole threadgroup; it takes as long as all others.
+        let vocab = if batch == 0 { 16_003 } else { dice.pick(&[40, 333, 1024, 2500]) };
         let requests: Vec<Request> =
             (0..ROWS).map(|row| request(&mut dice, vocab, batch * ROWS as u64 + row as u64)).collect();
         for (row, found) in sampled(&mut device, &requests, vocab).into_iter().enumerate() {

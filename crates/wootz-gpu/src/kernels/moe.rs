@@ -2,6 +2,7 @@
 
 mod cases;
 mod gemv;
+mod routing;
 
 use arrayvec::ArrayVec;
 
@@ -11,6 +12,7 @@ use crate::kernel_args;
 use crate::source::KernelSource;
 
 pub use gemv::{ExpertGemv, NoExpertGemv};
+pub use routing::{ExpertGroups, GroupScore, MOST_EXPERTS, MOST_SLOTS, Routing, RoutingError, Scoring};
 
 /// The moe kernels.
 pub const CONCEPT: Concept = Concept { name: "moe", sources: SOURCES, cases: cases::cases };
@@ -115,109 +117,8 @@ kernel_args! {
     }
 }
 
-/// Experts at most.
-pub const MOST_EXPERTS: usize = 512;
-/// Experts that a row goes to, and groups of experts, at most.
-pub const MOST_SLOTS: usize = 32;
 /// Rows that a threadgroup routes: `ROWS_PER_GROUP` of the kernel.
 const ROUTED_ROWS: usize = 4;
-
-/// How scores are made of logits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Scoring {
-    /// A softmax over all experts.
-    Softmax,
-    /// A sigmoid of each.
-    Sigmoid,
-}
-
-/// Only experts of the best groups are chosen (DeepSeek). Groups are runs of experts of one length.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ExpertGroups {
-    /// How many groups: divides the experts.
-    pub count: usize,
-    /// How many of them a row may choose from.
-    pub kept: usize,
-    /// What ranks them.
-    pub by: GroupScore,
-}
-
-/// What ranks a group of experts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum GroupScore {
-    /// Its best expert (DeepSeek-V2).
-    Best,
-    /// The sum of its two best (DeepSeek-V3).
-    BestTwo,
-}
-
-/// How rows choose experts.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Routing {
-    /// Experts in all: at most [`MOST_EXPERTS`].
-    pub experts: usize,
-    /// Experts that a row goes to: at most [`MOST_SLOTS`].
-    pub slots: usize,
-    /// How scores are made.
-    pub scoring: Scoring,
-    /// Whether only some groups are chosen from.
-    pub groups: Option<ExpertGroups>,
-    /// Whether a row's weights are divided by their sum.
-    pub normalised: bool,
-    /// Factor on weights.
-    pub scale: f32,
-}
-
-/// Why experts can't be chosen so.
-#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum RoutingError {
-    /// Too many.
-    #[error(
-        "{experts} experts, {slots} for each token: at most {MOST_EXPERTS} and {MOST_SLOTS} are possible"
-    )]
-    TooMany {
-        /// Experts in all.
-        experts: usize,
-        /// Experts that a row goes to.
-        slots: usize,
-    },
-    /// Groups that don't divide the experts, or too few experts in those that are kept.
-    #[error("{kept} of {groups} groups of {experts} experts can't give {slots} experts to a token")]
-    Groups {
-        /// Groups in all.
-        groups: usize,
-        /// Groups to choose from.
-        kept: usize,
-        /// Experts in all.
-        experts: usize,
-        /// Experts that a row goes to.
-        slots: usize,
-    },
-}
-
-impl Routing {
-    /// The routing, if a kernel can do it. Asked at load.
-    ///
-    /// # Errors
-    /// What it can't do.
-    pub fn checked(self) -> Result<Routing, RoutingError> {
-        let Routing { experts, slots, .. } = self;
-        if experts > MOST_EXPERTS || slots > MOST_SLOTS || slots > experts {
-            return Err(RoutingError::TooMany { experts, slots });
-        }
-        if let Some(ExpertGroups { count, kept, .. }) = self.groups {
-            let fits = (1..=MOST_SLOTS).contains(&count)
-                && experts.is_multiple_of(count)
-                && kept <= count
-                && kept * (experts / count) >= slots;
-            if !fits {
-                return Err(RoutingError::Groups { groups: count, kept, experts, slots });
-            }
-        }
-        Ok(self)
-    }
-}
 
 /// Chooses experts for rows.
 #[derive(Debug, Clone, Copy)]

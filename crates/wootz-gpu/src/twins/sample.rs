@@ -28,7 +28,9 @@ pub fn changed(logits: &[f32], row: &RowSettings, inputs: &Inputs) -> Vec<f32> {
     let mut changed = logits.to_vec();
     if let Some(mask) = row.mask {
         for (token, logit) in changed.iter_mut().enumerate() {
-            if inputs.masks[mask as usize + token / 32] >> (token % 32) & 1 == 0 {
+            let allowed = inputs.masks[mask as usize + token / 32] >> (token % 32) & 1 != 0;
+            // A broken logit stays, so that it is reported.
+            if !allowed && *logit < f32::INFINITY {
                 *logit = f32::NEG_INFINITY;
             }
         }

@@ -37,6 +37,7 @@ pub(super) fn cases() -> Vec<Case> {
         route_case(Routing { experts: 256, slots: 8, groups: Some(best_two), ..sigmoid }, 3, true),
         route_case(Routing { experts: 33, slots: 32, ..plain }, 2, true),
     ];
+    cases.push(broken_route());
     cases.extend(
         [(1, 1), (7, 3), (64, 8), (130, 60), (40, 512)].map(|(pairs, experts)| sort_case(pairs, experts)),
     );
@@ -78,6 +79,31 @@ fn route_case(routing: Routing, rows: usize, with_bias: bool) -> Case {
         selection_bias: with_bias.then(|| case.input("selection bias", &biases)),
         chosen: exactly(&mut case, "chosen", &chosen),
         weights: case.output_f32("weights", weights, ROUTE_TOLERANCE),
+    };
+    case.dispatch([launch.dispatch()]);
+    case
+}
+
+/// Logits that are no numbers: the weights are none either, and the experts some that exist, so that nothing reads outside.
+fn broken_route() -> Case {
+    let routing = Routing {
+        experts: 40,
+        slots: 2,
+        scoring: Scoring::Softmax,
+        groups: None,
+        normalised: true,
+        scale: 1.0,
+    };
+    let mut case = Case::new("moe_route of a NaN");
+    let mut logits = values(routing.experts, 1);
+    logits[3] = f32::NAN;
+    let launch = Route {
+        rows: 1,
+        routing,
+        logits: case.input("logits", &logits),
+        selection_bias: None,
+        chosen: exactly(&mut case, "chosen", &[39, 39]),
+        weights: case.output_f32("weights", vec![f32::NAN; 2], Tolerance::EXACT),
     };
     case.dispatch([launch.dispatch()]);
     case
