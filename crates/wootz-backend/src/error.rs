@@ -32,6 +32,20 @@ pub enum BackendError {
         /// What could be asked for instead.
         remedy: &'static str,
     },
+    /// A device can't take the model.
+    #[error("the model can't be loaded on the device: {reason}")]
+    Load {
+        /// What is missing, and what could be asked for instead.
+        reason: String,
+    },
+    /// No kernel of a device computes a part of the model.
+    #[error("no kernel computes {what}; possible are {possible}")]
+    NoKernel {
+        /// The part, with its shape.
+        what: String,
+        /// What kernels compute.
+        possible: String,
+    },
     /// A matrix could not be packed.
     #[error(transparent)]
     Pack(#[from] crate::cpu::matmul::PackError),

@@ -20,11 +20,15 @@ pub mod emulator;
 pub mod formats;
 pub mod hazards;
 pub mod kernels;
+pub mod lower;
 #[cfg(target_os = "macos")]
 pub mod metal;
 pub mod model;
+pub mod paper;
 pub mod product;
+pub mod select;
 pub mod source;
+pub mod tune;
 pub mod twins;
 
 pub use device::{Device, DeviceError};

@@ -1,3 +1,188 @@
 //! A model on a device.
 
 pub mod draws;
+mod load;
+mod pipeline;
+mod weights;
+
+use wootz_backend::cache::CacheShape;
+use wootz_backend::model::Pipeline;
+use wootz_backend::step::{Step, StepError, StepLimits};
+use wootz_backend::{BackendError, Model};
+use wootz_spec::ModelSpec;
+
+pub use load::{GpuLoadProgress, GpuSettings};
+pub use weights::WeightBytes;
+
+use crate::device::{Device, DeviceError, Dispatch, Kernel, Profile, Slice, Timing};
+use crate::hazards::with_barriers;
+use crate::lower::{Lowering, StepData, StepPlaces};
+use pipeline::Draws;
+
+/// Steps whose data is in memory at the same time: one that runs, one that is encoded, one that is planned.
+const STEP_BUFFERS: usize = 3;
+
+/// Bytes of device memory by what they are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GpuMemory {
+    /// The weights.
+    pub weights: WeightBytes,
+    /// The key/value pool.
+    pub cache: u64,
+    /// Activations, attention's scratch, and what is uploaded for a step.
+    pub activations: u64,
+}
+
+/// A model on a device. All memory is set aside, and every kernel that its steps can use is compiled, when it is loaded.
+pub struct GpuModel {
+    spec: ModelSpec,
+    limits: StepLimits,
+    memory: GpuMemory,
+    device: Box<dyn Device>,
+    lowering: Lowering,
+    kernels: Vec<Kernel>,
+    data: StepData,
+    step_buffers: [Slice; STEP_BUFFERS],
+    next_buffer: usize,
+    draws: Draws,
+    /// The logits of the last step.
+    logits: Vec<f32>,
+    timing: Timing,
+}
+
+impl GpuModel {
+    /// Puts a checkpoint on a device.
+    ///
+    /// # Errors
+    /// When the checkpoint lacks a tensor or has it in another shape, when no kernel covers the model, or when the device
+    /// has no room.
+    pub fn load(
+        spec: ModelSpec,
+        checkpoint: &wootz_weights::Checkpoint,
+        device: Box<dyn Device>,
+        settings: &GpuSettings,
+        progress: &mut dyn FnMut(GpuLoadProgress),
+    ) -> Result<GpuModel, BackendError> {
+        load::load(spec, checkpoint, device, settings, progress)
+    }
+
+    /// What its memory is for.
+    pub fn memory(&self) -> GpuMemory {
+        self.memory
+    }
+
+    /// The device that it runs on.
+    pub fn device(&mut self) -> &mut dyn Device {
+        &mut *self.device
+    }
+
+    /// Where everything lies.
+    pub fn lowering(&self) -> &Lowering {
+        &self.lowering
+    }
+
+    /// Every kernel that its steps can use.
+    pub fn kernels(&self) -> &[Kernel] {
+        &self.kernels
+    }
+
+    /// How long the last step took on the device.
+    pub fn timing(&self) -> &Timing {
+        &self.timing
+    }
+
+    /// Writes a validated step's data to the next of the step buffers, and lowers it. The buffer must not be in use: no
+    /// more than two steps are under way. With `waits`, some of its tokens are drawn by the step before.
+    ///
+    /// # Errors
+    /// When its page tables are too long, or the device can't be written to.
+    fn encode(&mut self, step: &Step, waits: bool) -> Result<(Vec<Dispatch>, StepPlaces), BackendError> {
+        if let Err((found, limit)) = self.data.check(step) {
+            return Err(StepError::TooMany { what: "page-table entries", found, limit }.into());
+        }
+        let buffer = self.step_buffers[self.next_buffer];
+        self.next_buffer = (self.next_buffer + 1) % STEP_BUFFERS;
+        let mut places = self.data.fill(step, self.lowering.route(), buffer);
+        let bytes = &self.data.bytes;
+        self.device.write(buffer.part(0, bytes.len()), bytes).map_err(failed)?;
+        let mut dispatches = Vec::new();
+        if waits {
+            let feed = self.draws.feed(places.tokens);
+            places.tokens = feed.tokens;
+            dispatches.push(feed.dispatch());
+        }
+        dispatches.extend(self.lowering.lower(&self.data.tables, &places));
+        Ok((dispatches, places))
+    }
+
+    /// The launches of a step, as a plan would list them.
+    ///
+    /// # Errors
+    /// As [`Model::forward`], without anything being computed.
+    pub fn plan(&mut self, step: &Step) -> Result<Vec<Dispatch>, BackendError> {
+        step.validate(&self.limits)?;
+        Ok(self.encode(step, false)?.0)
+    }
+
+    /// The same as [`Model::forward`], with the time that each kernel takes in [`GpuModel::timing`].
+    ///
+    /// # Errors
+    /// As [`Model::forward`].
+    pub fn profile(&mut self, step: &Step) -> Result<&[f32], BackendError> {
+        self.run(step, Profile::Kernels)
+    }
+
+    fn run(&mut self, step: &Step, profile: Profile) -> Result<&[f32], BackendError> {
+        step.validate(&self.limits)?;
+        let (dispatches, places) = self.encode(step, false)?;
+        let submission = self.device.submit(&with_barriers(dispatches), profile).map_err(failed)?;
+        self.timing = self.device.wait(submission).map_err(failed)?;
+        let elements = places.samples * self.spec.vocab;
+        if elements > 0 {
+            let bytes = bytemuck::cast_slice_mut(&mut self.logits[..elements]);
+            self.device.read(self.lowering.logits(places.samples), bytes).map_err(failed)?;
+        }
+        Ok(&self.logits[..elements])
+    }
+}
+
+impl Model for GpuModel {
+    fn spec(&self) -> &ModelSpec {
+        &self.spec
+    }
+
+    fn cache(&self) -> CacheShape {
+        self.lowering.program.cache
+    }
+
+    fn limits(&self) -> StepLimits {
+        self.limits
+    }
+
+    fn forward(&mut self, step: &Step) -> Result<&[f32], BackendError> {
+        self.run(step, Profile::Whole)
+    }
+
+    fn pipeline(&mut self) -> Option<&mut dyn Pipeline> {
+        Some(self)
+    }
+}
+
+/// A device's error in the middle of a step.
+fn failed(error: DeviceError) -> BackendError {
+    BackendError::Device { reason: error.to_string() }
+}
+
+/// A device's error at load.
+fn device_error(error: &DeviceError, remedy: &str) -> BackendError {
+    match error {
+        DeviceError::OutOfMemory { .. } => BackendError::Load { reason: format!("{error}; {remedy}") },
+        error => BackendError::Load { reason: error.to_string() },
+    }
+}
+
+impl std::fmt::Debug for GpuModel {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "GpuModel({}, {})", self.spec.architecture, self.device.facts().name)
+    }
+}

@@ -1,0 +1,296 @@
+//! From a program's ops to launches of kernels.
+//!
+//! [`Lowering`] knows where everything lies that lives as long as the model; [`Lowering::lower`] adds what one step
+//! brings. It allocates no device memory and asks no device, so a plan can be made of a model that no machine here holds.
+
+pub mod arena;
+pub mod matmul;
+pub mod step_data;
+
+use wootz_backend::ops::{Buffer, Heads, Op, Program, Projection, Rows, Weight};
+use wootz_spec::{Rope as RopeSpec, Span};
+
+pub use arena::Arena;
+pub use matmul::{Product, Selection};
+pub use step_data::{StepData, StepPlaces};
+
+use crate::device::{Dispatch, Slice};
+use crate::kernels::activation::{Gate, Gated, StridedRows};
+use crate::kernels::attention::{
+    Attend, AttentionDecode, AttentionPrefill, PagedCache, Route, StepTables, Weighing,
+};
+use crate::kernels::embedding::{Embed, GatherAdd};
+use crate::kernels::kv_write::KvWrite;
+use crate::kernels::matrix::StoredMatrix;
+use crate::kernels::norm::{AddRmsNorm, HeadNorm, NormedHeads, RmsNorm};
+use crate::kernels::rope::Rope;
+use crate::select::Answers;
+
+/// Where the tensors of a program lie on the device, in the order of [`Program::weights`].
+#[derive(Debug, Clone, Default)]
+pub struct Weights {
+    /// Those that are matrices.
+    pub matrices: Vec<Option<StoredMatrix>>,
+    /// Those that are vectors, as f32.
+    pub vectors: Vec<Option<Slice>>,
+    /// The different rotations of the model.
+    pub rotations: Vec<Rotation>,
+}
+
+/// A rotation whose frequencies are on the device.
+#[derive(Debug, Clone)]
+pub struct Rotation {
+    /// As the program has it.
+    pub rope: RopeSpec,
+    /// The tensor with the checkpoint's divisors.
+    pub factors: Option<Weight>,
+    /// `[pairs]` f32.
+    pub frequencies: Slice,
+    /// Factor on cosines and sines.
+    pub magnitude: f32,
+}
+
+/// Memory that steps are computed in.
+#[derive(Debug, Clone)]
+pub struct Places {
+    /// Activations: [`Arena`] says where each buffer begins.
+    pub activations: Slice,
+    /// Where each buffer begins in it.
+    pub arena: Arena,
+    /// The key/value pool.
+    pub cache: PagedCache,
+    /// Scratch of decode attention.
+    pub scratch: Slice,
+    /// Scratch of matrix products.
+    pub products: Slice,
+}
+
+/// A model that is laid out on a device.
+#[derive(Debug, Clone)]
+pub struct Lowering {
+    /// What is computed.
+    pub program: Program,
+    /// On which weights.
+    pub weights: Weights,
+    /// In which memory.
+    pub places: Places,
+    /// By which kernels.
+    pub selection: Selection,
+}
+
+impl Lowering {
+    /// How a step's rows are divided between the attention kernels.
+    pub fn route(&self) -> Route {
+        match self.selection.answers {
+            Answers::Fastest => Route::Fast,
+            Answers::Reproducible => Route::OneAnswer,
+        }
+    }
+
+    /// The launches of one step, in an order in which each may need what those before it wrote.
+    pub fn lower(&self, tables: &StepTables, places: &StepPlaces) -> Vec<Dispatch> {
+        let mut step = StepLowering { model: self, tables, places, dispatches: Vec::new() };
+        let mut rest = self.program.ops.as_slice();
+        while let Some((op, after)) = rest.split_first() {
+            rest = after;
+            match (op, after.first()) {
+                (Op::HeadNorm { .. }, Some(next @ Op::HeadNorm { .. }))
+                    if step.head_norms(op, Some(next)) =>
+                {
+                    rest = &after[1..];
+                }
+                _ => step.op(op),
+            }
+        }
+        step.dispatches
+    }
+
+    /// Where the logits of a step with `samples` sampled rows are.
+    pub fn logits(&self, samples: usize) -> Slice {
+        self.slice(self.program.logits, samples)
+    }
+
+    fn slice(&self, buffer: Buffer, rows: usize) -> Slice {
+        let bytes = 4 * rows * self.program.buffers[buffer.0].width;
+        self.places.activations.part(self.places.arena.offsets[buffer.0], bytes)
+    }
+
+    fn matrix(&self, weight: Weight) -> StoredMatrix {
+        self.weights.matrices[weight.0].expect("a weight that ops multiply with was loaded as a matrix")
+    }
+
+    fn vector(&self, weight: Weight) -> Slice {
+        self.weights.vectors[weight.0].expect("a weight that is no matrix was loaded as a vector")
+    }
+}
+
+/// One step being lowered.
+struct StepLowering<'a> {
+    model: &'a Lowering,
+    tables: &'a StepTables,
+    places: &'a StepPlaces,
+    dispatches: Vec<Dispatch>,
+}
+
+impl StepLowering<'_> {
+    fn rows(&self, buffer: Buffer) -> usize {
+        match self.model.program.buffers[buffer.0].rows {
+            Rows::Tokens => self.places.rows,
+            Rows::Samples => self.places.samples,
+        }
+    }
+
+    fn slice(&self, buffer: Buffer) -> Slice {
+        self.model.slice(buffer, self.rows(buffer))
+    }
+
+    fn width(&self, buffer: Buffer) -> usize {
+        self.model.program.buffers[buffer.0].width
+    }
+
+    fn op(&mut self, op: &Op) {
+        match op {
+            &Op::Embed { table, scale, out } => {
+                let (rows, table, tokens) = (self.rows(out), self.model.matrix(table), self.places.tokens);
+                self.dispatches.push(Embed { rows, table, scale, tokens, out: self.slice(out) }.dispatch());
+            }
+            &Op::RmsNorm { input, weight, norm, out } => {
+                let (rows, width, weight) = (self.rows(out), self.width(out), self.model.vector(weight));
+                let (input, out) = (self.slice(input), self.slice(out));
+                if rows > 0 {
+                    self.dispatches.push(RmsNorm { rows, width, norm, input, weight, out }.dispatch());
+                }
+            }
+            &Op::AddNorm { residual, input, weight, norm, out } => {
+                let (rows, width, weight) = (self.rows(out), self.width(out), self.model.vector(weight));
+                let (input, residual, out) = (self.slice(input), self.slice(residual), self.slice(out));
+                let launch = AddRmsNorm { rows, width, norm, input, residual, weight, out };
+                self.dispatches.push(launch.dispatch());
+            }
+            Op::Project { input, projections } => {
+                projections.iter().for_each(|projection| self.project(*input, projection));
+            }
+            Op::GateUp { input, gate, up, activation, out } => {
+                self.project(*input, gate);
+                self.project(*input, up);
+                let (rows, width) = (self.rows(*out), self.width(*out));
+                let strided = |buffer| StridedRows { slice: self.slice(buffer), stride: width };
+                let (gate, up, out) = (strided(gate.out), strided(up.out), self.slice(*out));
+                let activation = Gate::Plain((*activation).into());
+                self.dispatches.push(Gated { activation, rows, width, gate, up, out }.dispatch());
+            }
+            Op::HeadNorm { .. } => {
+                self.head_norms(op, None);
+            }
+            Op::Rope { query, query_heads, key, key_heads, rope, factors } => {
+                self.rope((*query, *query_heads), (*key, *key_heads), rope, *factors);
+            }
+            &Op::KvWrite { layer, key, value } => {
+                let (rows, cache, slots) =
+                    (self.places.rows, self.model.places.cache, self.places.step.slots);
+                let (key, value) = (self.slice(key), self.slice(value));
+                self.dispatches.push(KvWrite { rows, cache, layer, key, value, slots }.dispatch());
+            }
+            &Op::Attention { layer, query, query_heads, kv_heads: _, scale, span, out } => {
+                let weighing = Weighing { scale, span, softcap: None, sinks: None };
+                let attend = Attend { cache: self.model.places.cache, layer, heads: query_heads, weighing };
+                self.attention(attend, self.slice(query), self.slice(out), span);
+            }
+            &Op::GatherAdd { residual, input, out } => {
+                let (count, width, rows) = (self.rows(out), self.width(out), self.places.sample_rows);
+                let (residual, input, out) = (self.slice(residual), self.slice(input), self.slice(out));
+                if count > 0 {
+                    self.dispatches.push(GatherAdd { count, width, residual, input, rows, out }.dispatch());
+                }
+            }
+        }
+    }
+
+    fn project(&mut self, input: Buffer, projection: &Projection) {
+        let rows = self.rows(projection.out);
+        if rows == 0 {
+            return;
+        }
+        let product = Product {
+            rows,
+            matrix: self.model.matrix(projection.matrix),
+            bias: projection.bias.map(|bias| self.model.vector(bias)),
+            input: self.slice(input),
+            scratch: self.model.places.products,
+            out: self.slice(projection.out),
+        };
+        product.append(&self.model.selection, &mut self.dispatches);
+    }
+
+    /// One launch for the norms of a layer's query and key heads. The answer is whether they go together.
+    fn head_norms(&mut self, first: &Op, second: Option<&Op>) -> bool {
+        let normed = |op: &Op| match *op {
+            Op::HeadNorm { buffer, heads, weight, norm } => {
+                let (count, weight) = (self.rows(buffer) * heads.count, self.model.vector(weight));
+                Some((NormedHeads { count, heads: self.slice(buffer), weight }, heads.dim, norm))
+            }
+            _ => None,
+        };
+        let Some((query, dim, norm)) = normed(first) else { return false };
+        let key = second.and_then(normed);
+        if key.as_ref().is_some_and(|(_, other_dim, other)| (*other_dim, *other) != (dim, norm)) {
+            return false;
+        }
+        let key = key.map(|(heads, ..)| heads);
+        self.dispatches.push(HeadNorm { dim, norm, query, key }.dispatch());
+        true
+    }
+
+    fn rope(
+        &mut self,
+        (query, query_heads): (Buffer, Heads),
+        (key, key_heads): (Buffer, Heads),
+        rope: &RopeSpec,
+        factors: Option<Weight>,
+    ) {
+        let same = |known: &&Rotation| known.rope == *rope && known.factors == factors;
+        let rotation = self.model.weights.rotations.iter().find(same).expect("every rotation was loaded");
+        let launch = Rope {
+            rows: self.places.rows,
+            query: self.slice(query),
+            query_heads,
+            key: self.slice(key),
+            key_heads,
+            pairing: rope.pairing,
+            pairs: rope.dims / 2,
+            frequencies: rotation.frequencies,
+            magnitude: rotation.magnitude,
+            positions: self.places.step.positions,
+        };
+        self.dispatches.push(launch.dispatch());
+    }
+
+    fn attention(&mut self, attend: Attend, query: Slice, out: Slice, span: Span) {
+        let step = self.places.step;
+        if let Some(tiles) = self.tables.prefill(span) {
+            self.dispatches.push(AttentionPrefill { tiles, attend, step, query, out }.dispatch());
+        }
+        if let Some(rows) = self.tables.decode(span) {
+            let scratch = self.model.places.scratch;
+            let launch = AttentionDecode { rows, attend, step, scratch, query, out };
+            self.dispatches.extend(launch.dispatches());
+        }
+    }
+}
+
+/// Bytes of decode scratch for steps of up to `rows` rows at positions up to `longest`: enough for all of them, or for
+/// some at a time.
+pub fn scratch_bytes(program: &Program, rows: usize, longest: usize) -> usize {
+    let of_op = |op: &Op| match *op {
+        Op::Attention { query_heads, scale, span, .. } => {
+            let weighing = Weighing { scale, span, softcap: None, sinks: None };
+            let bytes = |rows| AttentionDecode::scratch_bytes(rows, longest, query_heads, &weighing);
+            bytes(rows).min(bytes(4).max(SCRATCH_BYTES))
+        }
+        _ => 0,
+    };
+    program.ops.iter().map(of_op).max().unwrap_or(0)
+}
+
+/// More scratch than this is not set aside where rows can take turns.
+const SCRATCH_BYTES: usize = 64 << 20;

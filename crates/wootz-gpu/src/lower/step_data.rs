@@ -1,0 +1,86 @@
+//! What kernels read of a step, packed into one piece of memory that is written at once.
+
+use wootz_backend::step::{Step, StepLimits};
+
+use crate::device::Slice;
+use crate::kernels::attention::{Route, StepSlices, StepTables};
+
+/// Bytes that every array begins at a multiple of: kernels read some of them 16 bytes at a time.
+const ALIGNMENT: usize = 16;
+/// Arrays of a step.
+const ARRAYS: usize = 8;
+
+/// A step in the host's memory, as the device will read it. Refilled for every step without allocating.
+#[derive(Debug, Clone)]
+pub struct StepData {
+    /// What attention and the cache are told.
+    pub tables: StepTables,
+    /// Everything, packed.
+    pub bytes: Vec<u8>,
+    page_limit: usize,
+}
+
+/// Where the arrays of one step lie on the device.
+#[derive(Debug, Clone, Copy)]
+pub struct StepPlaces {
+    /// Rows of the step.
+    pub rows: usize,
+    /// Sampled rows of the step.
+    pub samples: usize,
+    /// `[rows]` u32 token ids.
+    pub tokens: Slice,
+    /// `[samples]` u32 rows.
+    pub sample_rows: Slice,
+    /// The rest.
+    pub step: StepSlices,
+}
+
+impl StepData {
+    /// Room for steps within `limits`.
+    pub fn new(limits: &StepLimits) -> StepData {
+        let page_limit = Self::page_limit(limits);
+        let tables = StepTables::with_capacity(limits.rows, page_limit);
+        StepData { tables, bytes: Vec::with_capacity(Self::bytes(limits)), page_limit }
+    }
+
+    /// Entries of all page tables of a step at most: a whole context for each row.
+    fn page_limit(limits: &StepLimits) -> usize {
+        limits.rows.saturating_mul(wootz_backend::cache::pages_for(limits.positions))
+    }
+
+    /// Bytes that a step takes at most.
+    pub fn bytes(limits: &StepLimits) -> usize {
+        // Five arrays with a number a row, tiles with four numbers a row.
+        let words = (9 * limits.rows + limits.samples).saturating_add(Self::page_limit(limits));
+        words.saturating_mul(4).saturating_add(ARRAYS * ALIGNMENT)
+    }
+
+    /// Page-table entries that a step may have, which it has if it has more: `Err`.
+    pub fn check(&self, step: &Step) -> Result<(), (usize, usize)> {
+        let found = step.page_table.len();
+        if found > self.page_limit { Err((found, self.page_limit)) } else { Ok(()) }
+    }
+
+    /// Describes a validated step; `buffer` is where its bytes will be written.
+    pub fn fill(&mut self, step: &Step, route: Route, buffer: Slice) -> StepPlaces {
+        self.tables.fill(step, route);
+        self.bytes.clear();
+        let StepData { tables, bytes, .. } = self;
+        let mut put = |words: &[u32]| {
+            bytes.resize(bytes.len().next_multiple_of(ALIGNMENT), 0);
+            let (offset, content) = (bytes.len(), bytemuck::cast_slice(words));
+            bytes.extend_from_slice(content);
+            buffer.part(offset, content.len())
+        };
+        let (tokens, sample_rows) = (put(&step.tokens), put(&step.sample_rows));
+        let slices = StepSlices {
+            positions: put(&tables.positions),
+            slots: put(&tables.slots),
+            row_pages: put(&tables.row_pages),
+            pages: put(&tables.pages),
+            decode_rows: put(&tables.decode_rows),
+            prefill_tiles: put(tables.prefill_tiles.as_flattened()),
+        };
+        StepPlaces { rows: step.rows(), samples: step.sample_rows.len(), tokens, sample_rows, step: slices }
+    }
+}

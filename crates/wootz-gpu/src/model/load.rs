@@ -1,0 +1,273 @@
+//! Loading: everything that a step needs is set aside, and everything that can fail fails here.
+
+use std::collections::HashSet;
+
+use wootz_backend::cache::pages_for;
+use wootz_backend::ops::{Op, Program, Projection, Rows};
+use wootz_backend::program::program;
+use wootz_backend::step::{PAGE_TOKENS, SequenceSlice, Step, StepLimits};
+use wootz_backend::{BackendError, Binding};
+use wootz_spec::ModelSpec;
+use wootz_weights::Checkpoint;
+
+use super::pipeline::Draws;
+use super::{GpuMemory, GpuModel, STEP_BUFFERS, device_error, weights};
+use crate::choices::Choices;
+use crate::device::{Device, Kernel, Slice, Timing};
+use crate::kernels::attention::{HEAD_SIZES, PagedCache};
+use crate::lower::{Arena, Lowering, Places, Selection, StepData, Weights, matmul, scratch_bytes};
+use crate::select::{Answers, Library, Shape};
+
+/// How a model is loaded on a device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GpuSettings {
+    /// Pages of the key/value pool, of 16 tokens each.
+    pub pages: usize,
+    /// Rows of a step at most.
+    pub rows: usize,
+    /// Sampled rows of a step at most.
+    pub samples: usize,
+    /// What a row's result may depend on.
+    pub answers: Answers,
+    /// Whose kernels multiply many rows.
+    pub library: Library,
+    /// What was found out about the device.
+    pub choices: Choices,
+}
+
+impl Default for GpuSettings {
+    /// 4096 tokens of context, 512 rows, 32 of them sampled, the fastest kernels.
+    fn default() -> Self {
+        Self {
+            pages: 256,
+            rows: 512,
+            samples: 32,
+            answers: Answers::Fastest,
+            library: Library::Auto,
+            choices: Choices::default(),
+        }
+    }
+}
+
+/// How far loading has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GpuLoadProgress {
+    /// Weights are being put on the device.
+    Weights,
+    /// Kernels are being compiled.
+    Kernels {
+        /// How many are ready.
+        done: usize,
+        /// How many there are.
+        total: usize,
+    },
+}
+
+/// Loads a model.
+pub(super) fn load(
+    spec: ModelSpec,
+    checkpoint: &Checkpoint,
+    mut device: Box<dyn Device>,
+    settings: &GpuSettings,
+    progress: &mut dyn FnMut(GpuLoadProgress),
+) -> Result<GpuModel, BackendError> {
+    let program = program(&spec);
+    let binding = Binding::new(&spec, &program, checkpoint)?;
+    check_heads(&program)?;
+    weights::check(&program, &binding)?;
+    let rows = settings.rows.max(1);
+    let limits = StepLimits {
+        vocab: spec.vocab,
+        positions: spec.context.min(settings.pages.saturating_mul(PAGE_TOKENS)),
+        rows,
+        samples: settings.samples.clamp(1, rows),
+        pages: settings.pages,
+    };
+    progress(GpuLoadProgress::Weights);
+    let (weights, weight_bytes) = weights::load(&mut *device, &program, &binding)?;
+    let GpuSettings { answers, library, choices, .. } = settings.clone();
+    let selection = Selection { facts: device.facts().clone(), answers, library, choices };
+    let products = product_scratch_bytes(&program, &binding, &weights, &selection, &limits)?;
+    let draws = Draws::new(&mut *device, &limits)?;
+    let (places, step_buffers) = set_aside(&mut *device, &program, &limits, products)?;
+    let memory = GpuMemory {
+        weights: weight_bytes,
+        cache: places.cache.pool.length as u64,
+        activations: (places.activations.length
+            + places.scratch.length
+            + places.products.length
+            + STEP_BUFFERS * step_buffers[0].length) as u64
+            + draws.bytes,
+    };
+    let lowering = Lowering { program, weights, places, selection };
+    let mut data = StepData::new(&limits);
+    let mut kernels = kernels(&lowering, &mut data, step_buffers[0], &limits);
+    let drawing = draws.every_kernel(lowering.logits(1));
+    kernels.extend(drawing.into_iter().map(|dispatch| dispatch.kernel));
+    let total = kernels.len();
+    device
+        .prepare(&kernels, &mut |done| progress(GpuLoadProgress::Kernels { done, total }))
+        .map_err(|error| device_error(&error, ""))?;
+    let logits = vec![0.0; limits.samples * spec.vocab];
+    let timing = Timing::default();
+    Ok(GpuModel {
+        spec,
+        limits,
+        memory,
+        device,
+        lowering,
+        kernels,
+        data,
+        step_buffers,
+        next_buffer: 0,
+        draws,
+        logits,
+        timing,
+    })
+}
+
+/// Refuses heads that no attention kernel computes.
+fn check_heads(program: &Program) -> Result<(), BackendError> {
+    let dims = program.ops.iter().filter_map(|op| match op {
+        Op::Attention { query_heads, .. } => Some(query_heads.dim),
+        _ => None,
+    });
+    match dims.into_iter().find(|dim| !HEAD_SIZES.contains(dim)) {
+        None => Ok(()),
+        Some(dim) => Err(BackendError::NoKernel {
+            what: format!("attention with heads of {dim} elements"),
+            possible: HEAD_SIZES.map(|size| size.to_string()).join(", "),
+        }),
+    }
+}
+
+/// Bytes of scratch that the products of any step may need.
+///
+/// # Errors
+/// When no kernel is left for one of them.
+fn product_scratch_bytes(
+    program: &Program,
+    binding: &Binding,
+    weights: &Weights,
+    selection: &Selection,
+    limits: &StepLimits,
+) -> Result<usize, BackendError> {
+    let mut bytes = 0;
+    let mut known = HashSet::new();
+    for projection in program.ops.iter().flat_map(projections) {
+        let weight = projection.matrix;
+        let matrix = weights.matrices[weight.0].expect("a factor was loaded as a matrix");
+        let bias = projection.bias.is_some();
+        let most = match program.buffers[projection.out.0].rows {
+            Rows::Tokens => limits.rows,
+            Rows::Samples => limits.samples,
+        };
+        if !known.insert((matrix.format, matrix.rows, matrix.columns, bias, most)) {
+            continue;
+        }
+        for rows in 1..=most {
+            let choice = selection.choose(&Shape { rows, matrix, bias }).ok_or_else(|| {
+                let tensor = binding.tensor(weight);
+                BackendError::NoKernel {
+                    what: format!("tensor {} {:?} of type {}", tensor.name, tensor.shape, tensor.kind),
+                    possible: "none: every kernel for it gave wrong results on this device (wootz doctor)"
+                        .into(),
+                }
+            })?;
+            bytes = bytes.max(matmul::choice_scratch_bytes(choice, rows, &matrix));
+        }
+    }
+    Ok(bytes)
+}
+
+/// The matrix products of an op.
+fn projections(op: &Op) -> Vec<Projection> {
+    match op {
+        Op::Project { projections, .. } => projections.clone(),
+        Op::GateUp { gate, up, .. } => vec![*gate, *up],
+        _ => Vec::new(),
+    }
+}
+
+/// All memory but the weights'.
+fn set_aside(
+    device: &mut dyn Device,
+    program: &Program,
+    limits: &StepLimits,
+    products: usize,
+) -> Result<(Places, [Slice; STEP_BUFFERS]), BackendError> {
+    let mut allocate = |bytes: Option<usize>, purpose, remedy: &str| {
+        let length = bytes.unwrap_or(usize::MAX).max(1);
+        match device.allocate(length, purpose) {
+            Ok(buffer) => Ok(Slice { buffer, offset: 0, length }),
+            Err(error) => Err(device_error(&error, remedy)),
+        }
+    };
+    let pool = program.cache.pool_elements(limits.pages).and_then(|elements| elements.checked_mul(2));
+    let pool = allocate(pool, "the key/value pool", "ask for a shorter context")?;
+    let remedy = "ask for fewer rows in a step";
+    let sizes: Option<Vec<usize>> = program
+        .buffers
+        .iter()
+        .map(|shape| {
+            let rows = match shape.rows {
+                Rows::Tokens => limits.rows,
+                Rows::Samples => limits.samples,
+            };
+            rows.checked_mul(shape.width)?.checked_mul(4)
+        })
+        .collect();
+    let arena = sizes.and_then(|sizes| Arena::new(program, &sizes));
+    let bytes = arena.as_ref().map(|arena| arena.bytes);
+    let activations = allocate(bytes, "the activations of a step", remedy)?;
+    let scratch = scratch_bytes(program, limits.rows, limits.positions.saturating_sub(1));
+    let scratch = allocate(Some(scratch), "the scratch of attention", remedy)?;
+    let products = allocate(Some(products), "the scratch of matrix products", remedy)?;
+    let mut step_buffer = || allocate(Some(StepData::bytes(limits)), "the data of a step", remedy);
+    let step_buffers = [step_buffer()?, step_buffer()?, step_buffer()?];
+    let arena = arena.expect("memory of its size was just allocated");
+    let cache = PagedCache { pool, shape: program.cache };
+    Ok((Places { activations, arena, cache, scratch, products }, step_buffers))
+}
+
+/// Every kernel that a step within `limits` can use: those of steps that tell all choices apart.
+fn kernels(lowering: &Lowering, data: &mut StepData, buffer: Slice, limits: &StepLimits) -> Vec<Kernel> {
+    let mut kernels = Vec::new();
+    let mut known = HashSet::new();
+    for rows in matmul::telling_rows(limits) {
+        for step in [prompt(rows.min(limits.positions), limits), answers(rows, limits)] {
+            let places = data.fill(&step, lowering.route(), buffer);
+            for dispatch in lowering.lower(&data.tables, &places) {
+                if known.insert(dispatch.kernel) {
+                    kernels.push(dispatch.kernel);
+                }
+            }
+        }
+    }
+    kernels
+}
+
+/// One sequence with so many new tokens, from its beginning, all of which are sampled if that many may be.
+fn prompt(rows: usize, limits: &StepLimits) -> Step {
+    let pages = pages_for(rows);
+    Step {
+        tokens: vec![0; rows],
+        positions: (0..rows as u32).collect(),
+        sequences: vec![SequenceSlice { rows: 0..rows, pages: 0..pages }],
+        page_table: vec![0; pages],
+        sample_rows: (0..rows.min(limits.samples) as u32).collect(),
+    }
+}
+
+/// So many sequences with one new token each, at the end of the longest context.
+fn answers(rows: usize, limits: &StepLimits) -> Step {
+    let last = limits.positions.saturating_sub(1);
+    let pages = pages_for(last + 1);
+    Step {
+        tokens: vec![0; rows],
+        positions: vec![last as u32; rows],
+        sequences: (0..rows).map(|row| SequenceSlice { rows: row..row + 1, pages: 0..pages }).collect(),
+        page_table: vec![0; pages],
+        sample_rows: (0..rows.min(limits.samples) as u32).collect(),
+    }
+}

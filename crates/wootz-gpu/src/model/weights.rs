@@ -1,0 +1,272 @@
+//! A checkpoint's tensors on a device: matrices stay in the mapped file, vectors become f32 in one arena.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use wootz_backend::ops::{Op, Program, Weight};
+use wootz_backend::{BackendError, Binding};
+use wootz_weights::{MappedFile, Tensor, TensorType};
+
+use super::device_error;
+use crate::device::{BufferId, Command, Device, Family, Profile, Slice};
+use crate::kernels::copy::{Convert, Number};
+use crate::kernels::embedding::Embed;
+use crate::kernels::matrix::{MatrixFormat, StoredMatrix};
+use crate::lower::{Rotation, Weights, matmul};
+
+/// Bytes that every tensor in an arena begins at a multiple of.
+const ALIGNMENT: usize = 256;
+/// What to do when there is no room for weights.
+const REMEDY: &str = "take a smaller model or a smaller quantisation of this one";
+
+/// What a program does with its weights.
+#[derive(Debug, Default)]
+struct Uses {
+    /// Rows of it are looked up.
+    tables: Vec<Weight>,
+    /// It is multiplied with.
+    factors: Vec<Weight>,
+    /// It is a vector.
+    vectors: Vec<Weight>,
+}
+
+impl Uses {
+    fn of(program: &Program) -> Uses {
+        let mut uses = Uses::default();
+        for op in &program.ops {
+            match op {
+                Op::Embed { table, .. } => uses.tables.push(*table),
+                Op::RmsNorm { weight, .. } | Op::AddNorm { weight, .. } | Op::HeadNorm { weight, .. } => {
+                    uses.vectors.push(*weight);
+                }
+                Op::Project { projections, .. } => {
+                    uses.factors.extend(projections.iter().map(|projection| projection.matrix));
+                    uses.vectors.extend(projections.iter().filter_map(|projection| projection.bias));
+                }
+                Op::GateUp { gate, up, .. } => {
+                    uses.factors.extend([gate.matrix, up.matrix]);
+                    uses.vectors.extend([gate.bias, up.bias].into_iter().flatten());
+                }
+                Op::Rope { .. } | Op::KvWrite { .. } | Op::Attention { .. } | Op::GatherAdd { .. } => {}
+            }
+        }
+        for list in [&mut uses.tables, &mut uses.factors, &mut uses.vectors] {
+            list.sort_unstable_by_key(|weight| weight.0);
+            list.dedup();
+        }
+        uses
+    }
+
+    /// The weights that are matrices, in order.
+    fn matrices(&self) -> Vec<Weight> {
+        let mut all = [self.tables.as_slice(), &self.factors].concat();
+        all.sort_unstable_by_key(|weight| weight.0);
+        all.dedup();
+        all
+    }
+}
+
+/// Refuses matrices that no kernel reads.
+pub fn check(program: &Program, binding: &Binding) -> Result<(), BackendError> {
+    let uses = Uses::of(program);
+    let refuse = |tensor: &Tensor, possible: &str| BackendError::NoKernel {
+        what: format!("tensor {} {:?} of type {}", tensor.name, tensor.shape, tensor.kind),
+        possible: possible.to_owned(),
+    };
+    let ggml = |format: &MatrixFormat| matches!(format, MatrixFormat::Ggml(_));
+    let readable: Vec<String> =
+        crate::formats::readable().filter(ggml).map(|format| format.to_string()).collect();
+    let possible = format!("matrices of {}", readable.join(", "));
+    for weight in uses.matrices() {
+        let tensor = binding.tensor(weight);
+        let format = MatrixFormat::Ggml(tensor.kind);
+        let multiplied = !uses.factors.contains(&weight) || matmul::covers(format, tensor.columns());
+        let looked_up = !uses.tables.contains(&weight) || Embed::reads(format);
+        if tensor.shape.len() != 2 || !multiplied || !looked_up {
+            return Err(refuse(tensor, &possible));
+        }
+    }
+    Ok(())
+}
+
+/// How a matrix comes to the device.
+enum Way {
+    /// It is read where it lies in its file.
+    InFile,
+    /// It is copied, because its file does not align it.
+    Copied,
+    /// It becomes f16, for devices that compute with bf16 by several instructions.
+    Half,
+}
+
+/// Bytes that weights take beside the mapped files.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WeightBytes {
+    /// Matrices that are read in their files.
+    pub mapped: u64,
+    /// Vectors, and matrices that had to be copied.
+    pub own: u64,
+}
+
+/// Puts all weights on the device.
+pub fn load(
+    device: &mut dyn Device,
+    program: &Program,
+    binding: &Binding,
+) -> Result<(Weights, WeightBytes), BackendError> {
+    let uses = Uses::of(program);
+    let mut loader = Loader { device, files: BTreeMap::new(), own: Arena::default(), writes: Vec::new() };
+    let count = program.weights.len();
+    let mut weights =
+        Weights { matrices: vec![None; count], vectors: vec![None; count], rotations: Vec::new() };
+    let mut bytes = WeightBytes::default();
+    let mut placed = Vec::new();
+    for weight in uses.matrices() {
+        let tensor = binding.tensor(weight);
+        let place = loader.place(tensor);
+        if matches!(place, Place::File(_)) {
+            bytes.mapped += tensor.bytes.len() as u64;
+        }
+        placed.push((weight, place));
+    }
+    let vectors: Vec<(Weight, usize)> =
+        uses.vectors.iter().map(|&weight| (weight, loader.vector(binding.tensor(weight).to_f32()))).collect();
+    let mut rotations = Vec::new();
+    for op in &program.ops {
+        let Op::Rope { rope, factors, .. } = op else { continue };
+        let known = |(known, of, ..): &(_, _, _, _)| known == rope && of == factors;
+        if !rotations.iter().any(known) {
+            let divisors = factors.map_or_else(Vec::new, |factors| binding.tensor(factors).to_f32());
+            let rotation = rope.rotation(&divisors);
+            rotations.push((rope.clone(), *factors, loader.vector(rotation.frequencies), rotation.magnitude));
+        }
+    }
+    bytes.own = loader.own.bytes as u64;
+    let own = loader.write()?;
+    for (weight, place) in placed {
+        let tensor = binding.tensor(weight);
+        weights.matrices[weight.0] = Some(loader.matrix(tensor, place, own)?);
+    }
+    for (weight, offset) in vectors {
+        weights.vectors[weight.0] = Some(own.part(offset, 4 * binding.tensor(weight).elements()));
+    }
+    weights.rotations = rotations
+        .into_iter()
+        .map(|(rope, factors, offset, magnitude)| {
+            let frequencies = own.part(offset, 4 * (rope.dims / 2));
+            Rotation { rope, factors, frequencies, magnitude }
+        })
+        .collect();
+    Ok((weights, bytes))
+}
+
+/// Bytes that are given out one after another.
+#[derive(Debug, Default)]
+struct Arena {
+    bytes: usize,
+}
+
+impl Arena {
+    fn take(&mut self, bytes: usize) -> usize {
+        let offset = self.bytes.next_multiple_of(ALIGNMENT);
+        self.bytes = offset + bytes;
+        offset
+    }
+}
+
+/// Where a matrix goes, before anything is allocated.
+enum Place {
+    File(Arc<MappedFile>),
+    Copied(usize),
+    Half(usize, Arc<MappedFile>),
+}
+
+struct Loader<'a> {
+    device: &'a mut dyn Device,
+    files: BTreeMap<PathBuf, BufferId>,
+    own: Arena,
+    writes: Vec<(usize, Vec<f32>)>,
+}
+
+impl Loader<'_> {
+    fn place(&mut self, tensor: &Tensor) -> Place {
+        match self.way(tensor) {
+            Way::InFile => Place::File(tensor.file.clone()),
+            Way::Copied => Place::Copied(self.own.take(tensor.bytes.len())),
+            Way::Half => Place::Half(self.own.take(2 * tensor.elements()), tensor.file.clone()),
+        }
+    }
+
+    fn way(&self, tensor: &Tensor) -> Way {
+        let facts = self.device.facts();
+        let alignment = MatrixFormat::Ggml(tensor.kind).alignment().max(facts.offset_alignment);
+        let aligned = tensor.bytes.start.is_multiple_of(alignment);
+        let emulates_bf16 = matches!(facts.family, Family::Apple(7 | 8));
+        match tensor.kind {
+            TensorType::BF16 if emulates_bf16 && aligned => Way::Half,
+            _ if aligned => Way::InFile,
+            _ => Way::Copied,
+        }
+    }
+
+    /// Room for a vector, which is written later.
+    fn vector(&mut self, values: Vec<f32>) -> usize {
+        let offset = self.own.take(4 * values.len());
+        self.writes.push((offset, values));
+        offset
+    }
+
+    /// Allocates the arena and writes the vectors to it.
+    fn write(&mut self) -> Result<Slice, BackendError> {
+        let length = self.own.bytes.max(1);
+        let buffer = self.device.allocate(length, "the weights that are not read in the file");
+        let own = Slice { buffer: buffer.map_err(|error| device_error(&error, REMEDY))?, offset: 0, length };
+        for (offset, values) in &self.writes {
+            let bytes: &[u8] = bytemuck::cast_slice(values);
+            let to = own.part(*offset, bytes.len());
+            self.device.write(to, bytes).map_err(|error| device_error(&error, REMEDY))?;
+        }
+        Ok(own)
+    }
+
+    fn matrix(&mut self, tensor: &Tensor, place: Place, own: Slice) -> Result<StoredMatrix, BackendError> {
+        let (rows, columns) = (tensor.rows(), tensor.columns());
+        let (kind, data) = match place {
+            Place::File(file) => (tensor.kind, self.in_file(&file, tensor)?),
+            Place::Copied(offset) => {
+                let to = own.part(offset, tensor.bytes.len());
+                self.device.write(to, tensor.data()).map_err(|error| device_error(&error, REMEDY))?;
+                (tensor.kind, to)
+            }
+            Place::Half(offset, file) => {
+                let (input, out) = (self.in_file(&file, tensor)?, own.part(offset, 2 * tensor.elements()));
+                self.to_half(tensor, input, out)?;
+                (TensorType::F16, out)
+            }
+        };
+        StoredMatrix::ggml(kind, rows, columns, data)
+            .map_err(|error| BackendError::Load { reason: format!("tensor {}: {error}", tensor.name) })
+    }
+
+    /// The bytes of a tensor in its file, which is mapped once.
+    fn in_file(&mut self, file: &Arc<MappedFile>, tensor: &Tensor) -> Result<Slice, BackendError> {
+        let buffer = match self.files.get(file.path()) {
+            Some(buffer) => *buffer,
+            None => {
+                let buffer = self.device.map(file).map_err(|error| device_error(&error, REMEDY))?;
+                self.files.insert(file.path().to_owned(), buffer);
+                buffer
+            }
+        };
+        Ok(Slice { buffer, offset: tensor.bytes.start, length: tensor.bytes.len() })
+    }
+
+    fn to_half(&mut self, tensor: &Tensor, input: Slice, out: Slice) -> Result<(), BackendError> {
+        let (from, to, count) = (Number::BF16, Number::F16, tensor.elements());
+        let convert = Command::Dispatch(Convert { from, to, count, input, out }.dispatch());
+        let submitted = self.device.submit(&[convert], Profile::Whole);
+        let done = submitted.and_then(|submission| self.device.wait(submission));
+        done.map(drop).map_err(|error| device_error(&error, "the tensor could not be converted to f16"))
+    }
+}

@@ -1,0 +1,254 @@
+//! Whole models on the emulator: every op through its kernels, against the CPU's reference and golden tokens.
+
+#[path = "models/fixture.rs"]
+mod fixture;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use fixture::{
+    Expected, distance, emulator, fixtures, greedy, load, logits, reference, settings, step, tiny_models,
+};
+use wootz_backend::step::{SequenceSlice, Step};
+use wootz_backend::{BackendError, Model};
+use wootz_gpu::device::{
+    BufferId, Command, Device, DeviceError, DeviceFacts, Kernel, Profile, Slice, Submission, Timing,
+};
+use wootz_gpu::emulator::{Checks, Emulator, Schedule};
+use wootz_gpu::hazards::{barriers, with_barriers};
+use wootz_gpu::model::GpuModel;
+use wootz_gpu::select::Answers;
+use wootz_weights::MappedFile;
+
+/// Logits may be off by this share of the greatest. Matrices of these models are f32, but matrix kernels multiply f16
+/// tiles on some paths (eleven bits, so 5e-4 a product at most, and sums average), and the cache is f16.
+const TOLERANCE: f32 = 5e-3;
+
+#[test]
+fn tiny_models_match_the_reference_and_their_golden_tokens() {
+    for folder in tiny_models() {
+        let expected = Expected::read(&folder);
+        let rounded = logits(&mut reference(&folder), &expected.prompt);
+        for answers in [Answers::Fastest, Answers::Reproducible] {
+            let mut model = load(&folder, Box::new(emulator(Checks::Plain, Schedule::InOrder)), answers);
+            let off = distance(&logits(&mut model, &expected.prompt), &rounded);
+            println!("{} {answers:?}: {off:.1e}", folder.display());
+            assert!(off < TOLERANCE, "{} {answers:?}: off by {off:e}", folder.display());
+            let found = greedy(&mut model, &expected.prompt, expected.greedy.len());
+            assert_eq!(found, expected.greedy, "{} {answers:?}", folder.display());
+        }
+    }
+}
+
+#[test]
+fn stories_reproduce_their_golden_tokens() {
+    let folder = fixtures().join("stories260k");
+    let expected = Expected::read(&folder);
+    let (first, rest) = expected.prompt.split_at(1);
+    let golden: Vec<u32> = rest.iter().chain(&expected.greedy).copied().collect();
+    for checkpoint in [folder.clone(), folder.join("model.gguf")] {
+        let device = Box::new(emulator(Checks::Plain, Schedule::InOrder));
+        let mut model = load(&checkpoint, device, Answers::Fastest);
+        assert_eq!(greedy(&mut model, first, golden.len()), golden, "{}", checkpoint.display());
+    }
+}
+
+/// Every access is looked at, and threads and dispatches run in an order of their own.
+#[test]
+fn a_whole_model_makes_no_mistake() {
+    let folder = fixtures().join("models/qwen3");
+    let expected = Expected::read(&folder);
+    let rounded = logits(&mut reference(&folder), &expected.prompt);
+    let vocab = expected.vocab;
+    let mut model = load(&folder, Box::new(emulator(Checks::Checked, Schedule::Random(7))), Answers::Fastest);
+    let off = distance(&logits(&mut model, &expected.prompt), &rounded);
+    assert!(off < TOLERANCE, "off by {off:e}");
+    let one = step(&expected.prompt[5..6], 5, vec![0]);
+    let off = distance(model.forward(&one).unwrap(), &rounded[5 * vocab..6 * vocab]);
+    assert!(off < TOLERANCE, "off by {off:e}");
+}
+
+/// Five sequences, some prompts and some single tokens, some of them in the middle of a context.
+fn five(prompt: &[u32]) -> (Step, Vec<Step>) {
+    let parts: [(usize, usize, Vec<u32>); 5] =
+        [(0, 19, vec![9, 4]), (4, 1, vec![7]), (0, 3, vec![0]), (17, 2, vec![2, 11]), (31, 1, vec![5, 3])];
+    let mut together = Step::default();
+    let mut separate = Vec::new();
+    for (start, count, pages) in parts {
+        let (tokens, row, entry) =
+            (&prompt[start..start + count], together.rows(), together.page_table.len());
+        let alone = Step {
+            page_table: pages.clone(),
+            sequences: vec![SequenceSlice { rows: 0..count, pages: 0..pages.len() }],
+            ..step(tokens, start, vec![count as u32 - 1])
+        };
+        together.tokens.extend_from_slice(&alone.tokens);
+        together.positions.extend_from_slice(&alone.positions);
+        together.sequences.push(SequenceSlice { rows: row..row + count, pages: entry..entry + pages.len() });
+        together.page_table.extend(pages);
+        together.sample_rows.push((row + count - 1) as u32);
+        separate.push(alone);
+    }
+    (together, separate)
+}
+
+/// Writes the keys and values that sequences in the middle of a context look back at.
+fn write_contexts(model: &mut GpuModel, prompt: &[u32]) {
+    for (count, pages) in [(4, vec![7]), (17, vec![2, 11]), (31, vec![5, 3])] {
+        let sequences = vec![SequenceSlice { rows: 0..count, pages: 0..pages.len() }];
+        model.forward(&Step { page_table: pages, sequences, ..step(&prompt[..count], 0, vec![]) }).unwrap();
+    }
+}
+
+#[test]
+fn a_mixed_step_equals_separate_ones_bit_for_bit() {
+    for name in ["llama", "mistral_window", "qwen3"] {
+        let folder = fixtures().join("models").join(name);
+        let Expected { prompt, vocab, .. } = Expected::read(&folder);
+        let device = Box::new(emulator(Checks::Plain, Schedule::InOrder));
+        let mut model = load(&folder, device, Answers::Reproducible);
+        let (together, separate) = five(&prompt);
+        write_contexts(&mut model, &prompt);
+        let mixed = model.forward(&together).unwrap().to_vec();
+        write_contexts(&mut model, &prompt);
+        for (number, alone) in separate.iter().enumerate() {
+            let expected = &mixed[number * vocab..(number + 1) * vocab];
+            assert_eq!(model.forward(alone).unwrap(), expected, "{name}, sequence {number}");
+        }
+    }
+}
+
+#[test]
+fn chunks_give_the_same_bits() {
+    let folder = fixtures().join("models/llama");
+    let Expected { prompt, vocab, .. } = Expected::read(&folder);
+    let mut model =
+        load(&folder, Box::new(emulator(Checks::Plain, Schedule::InOrder)), Answers::Reproducible);
+    let whole = logits(&mut model, &prompt);
+    let mut start = 0;
+    for size in [1, 14, 2, 16, 7] {
+        let chunk = step(&prompt[start..start + size], start, (0..size as u32).collect());
+        assert_eq!(model.forward(&chunk).unwrap(), &whole[start * vocab..(start + size) * vocab], "{start}");
+        start += size;
+    }
+}
+
+#[test]
+fn a_step_without_sampled_rows_fills_the_cache() {
+    let folder = fixtures().join("models/llama");
+    let Expected { prompt, vocab, .. } = Expected::read(&folder);
+    let mut model =
+        load(&folder, Box::new(emulator(Checks::Plain, Schedule::InOrder)), Answers::Reproducible);
+    let whole = logits(&mut model, &prompt);
+    assert_eq!(model.forward(&step(&prompt[..30], 0, vec![])).unwrap(), &[0.0; 0]);
+    let last = model.forward(&step(&prompt[30..31], 30, vec![0])).unwrap();
+    assert_eq!(last, &whole[30 * vocab..31 * vocab]);
+}
+
+/// An emulator that fails when it is told to.
+struct Failing {
+    device: Emulator,
+    fail: Arc<AtomicBool>,
+}
+
+impl Device for Failing {
+    fn facts(&self) -> &DeviceFacts {
+        self.device.facts()
+    }
+    fn allocate(&mut self, bytes: usize, purpose: &'static str) -> Result<BufferId, DeviceError> {
+        self.device.allocate(bytes, purpose)
+    }
+    fn map(&mut self, file: &Arc<MappedFile>) -> Result<BufferId, DeviceError> {
+        self.device.map(file)
+    }
+    fn release(&mut self, buffer: BufferId) {
+        self.device.release(buffer);
+    }
+    fn write(&mut self, to: Slice, bytes: &[u8]) -> Result<(), DeviceError> {
+        self.device.write(to, bytes)
+    }
+    fn read(&mut self, from: Slice, bytes: &mut [u8]) -> Result<(), DeviceError> {
+        self.device.read(from, bytes)
+    }
+    fn prepare(&mut self, kernels: &[Kernel], progress: &mut dyn FnMut(usize)) -> Result<(), DeviceError> {
+        self.device.prepare(kernels, progress)
+    }
+    fn submit(&mut self, commands: &[Command], profile: Profile) -> Result<Submission, DeviceError> {
+        // A command buffer that stops in the middle has run what came before.
+        let count = if self.fail.load(Ordering::Relaxed) { commands.len() / 2 } else { commands.len() };
+        self.device.submit(&commands[..count], profile)
+    }
+    fn wait(&mut self, submission: Submission) -> Result<Timing, DeviceError> {
+        let outcome = self.device.wait(submission);
+        if self.fail.swap(false, Ordering::Relaxed) {
+            let (device, message) = ("test".to_owned(), "it was told to".to_owned());
+            return Err(DeviceError::Fault { device, kernel: None, message });
+        }
+        outcome
+    }
+}
+
+#[test]
+fn a_fault_ends_one_step_only() {
+    let folder = fixtures().join("models/llama");
+    let Expected { prompt, vocab, .. } = Expected::read(&folder);
+    let fail = Arc::new(AtomicBool::new(false));
+    let device = emulator(Checks::Plain, Schedule::InOrder);
+    let mut model = load(&folder, Box::new(Failing { device, fail: fail.clone() }), Answers::Reproducible);
+    let whole = logits(&mut model, &prompt);
+    // Another sequence has pages of its own, which the failing step must leave alone.
+    let other = Step {
+        page_table: vec![9],
+        sequences: vec![SequenceSlice { rows: 0..5, pages: 0..1 }],
+        ..step(&prompt[..5], 0, vec![])
+    };
+    model.forward(&other).unwrap();
+    fail.store(true, Ordering::Relaxed);
+    let error = model.forward(&step(&prompt, 0, vec![39])).unwrap_err();
+    assert!(matches!(&error, BackendError::Device { reason } if reason.contains("told to")), "{error}");
+    let again = Step {
+        page_table: vec![9],
+        sequences: vec![SequenceSlice { rows: 0..1, pages: 0..1 }],
+        ..step(&prompt[5..6], 5, vec![0])
+    };
+    assert_eq!(model.forward(&again).unwrap(), &whole[5 * vocab..6 * vocab]);
+    assert_eq!(logits(&mut model, &prompt), whole);
+}
+
+#[test]
+fn what_does_not_fit_is_refused_at_load_with_its_size() {
+    let folder = fixtures().join("models/llama");
+    let mut small = fixture::emulator_settings(Checks::Plain, Schedule::InOrder);
+    small.memory = 1 << 20;
+    let device = Box::new(Emulator::new(small).unwrap());
+    let settings = wootz_gpu::model::GpuSettings { pages: 1 << 20, ..settings(64, Answers::Fastest) };
+    let message = fixture::try_load(&folder, device, &settings).unwrap_err().to_string();
+    assert!(message.contains("the key/value pool takes"), "{message}");
+    assert!(message.contains("shorter context"), "{message}");
+}
+
+#[test]
+fn a_shape_that_no_kernel_covers_is_refused_at_load() {
+    let folder = fixtures().join("models/mistral_old");
+    let device = Box::new(emulator(Checks::Plain, Schedule::InOrder));
+    let message =
+        fixture::try_load(&folder, device, &settings(64, Answers::Fastest)).unwrap_err().to_string();
+    let expected = "no kernel computes attention with heads of 12 elements; possible are 8, 16, 32, 64";
+    assert!(message.starts_with(expected), "{message}");
+}
+
+#[test]
+fn barriers_are_saved() {
+    let folder = fixtures().join("models/qwen3");
+    let Expected { prompt, .. } = Expected::read(&folder);
+    let device = Box::new(emulator(Checks::Plain, Schedule::InOrder));
+    let mut model = load(&folder, device, Answers::Fastest);
+    let layers = model.spec().layers.len();
+    for (what, step) in [("prompt", step(&prompt, 0, vec![0])), ("answer", step(&prompt[..1], 0, vec![0]))] {
+        let dispatches = model.plan(&step).unwrap();
+        let (count, needed) = (dispatches.len(), barriers(&with_barriers(dispatches)));
+        println!("{what}: {count} dispatches, {needed} barriers instead of {}, {layers} layers", count - 1);
+        // At least q, k and v together, and gate and up.
+        assert!(needed + 3 * layers < count, "{needed} barriers for {count} dispatches");
+    }
+}
