@@ -1,5 +1,7 @@
 //! clang's messages in Metal's words.
 
+use crate::MslError;
+
 /// What clang calls things, and what Metal does. Longer names come first.
 const WORDS: [(&str, &str); 9] = [
     ("const __global_host ", "constant "),
@@ -15,8 +17,16 @@ const WORDS: [(&str, &str); 9] = [
 /// Messages shown at most: those after the first few are mostly their consequences.
 const SHOWN: usize = 12;
 
+/// The error, with clang's messages in Metal's words.
+pub(crate) fn for_authors(error: MslError) -> MslError {
+    match error {
+        MslError::Compile(output) => MslError::Compile(in_metal_words(&output)),
+        error => error,
+    }
+}
+
 /// The messages of clang's output, one a line, without those about the text that the lowering adds.
-pub(crate) fn in_metal_words(output: &str) -> String {
+fn in_metal_words(output: &str) -> String {
     let is_message =
         |line: &&str| [": error: ", ": fatal error: ", ": note: "].iter().any(|kind| line.contains(kind));
     let own = |line: &&str| !line.starts_with("msl/") && !line.starts_with("./msl/");

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use crate::clang::Clang;
-use crate::diagnostics::in_metal_words;
+use crate::diagnostics::for_authors;
 use crate::lower::{Interface, lower_in};
 use crate::{MslError, Source, prelude};
 
@@ -107,10 +107,7 @@ fn build(source: &Source, mode: Mode, clang: &Clang, folder: &Path) -> Result<In
     write(&work.join("glue.cpp"), include_str!("emulator/glue.cpp"))?;
     let object: Vec<String> =
         [kernel_flags(mode), words("-c -o kernels.o"), vec![LOWERED.to_owned()]].concat();
-    clang.run(&work, &object).map_err(|error| match error {
-        MslError::Compile(output) => MslError::Compile(in_metal_words(&output)),
-        error => error,
-    })?;
+    clang.run(&work, &object).map_err(for_authors)?;
     clang.run(&work, words("-O2 -fPIC -fno-omit-frame-pointer -fno-exceptions -c -o glue.o glue.cpp"))?;
     clang.run(&work, words("-shared -o ../library.so kernels.o glue.o -lm"))?;
     let interface = serde_json::to_string_pretty(&lowered.interface)

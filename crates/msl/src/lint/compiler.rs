@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::clang::Clang;
+use crate::diagnostics::for_authors;
 use crate::lower::members::Kept;
 use crate::lower::{function_constants, lower_tokens, tokens::Tokens};
 use crate::{Location, MslError, library, prelude};
@@ -89,7 +90,7 @@ fn recursion(text: &str, clang: &Clang, folder: &Path) -> Result<Vec<Finding>, M
     std::fs::write(&path, text).map_err(MslError::io("cannot write", &path))?;
     let flags = "-O0 -gline-tables-only -S -emit-llvm -Xclang -disable-llvm-passes -o - calls.clcpp";
     let arguments = [library::language_flags(), library::words(flags)].concat();
-    let output = clang.run(folder, &arguments)?;
+    let output = clang.run(folder, &arguments).map_err(for_authors)?;
     let module = String::from_utf8_lossy(&output);
     let calls = call_graph(&module);
     let recursive = calls.keys().filter(|function| reaches(&calls, function, function));

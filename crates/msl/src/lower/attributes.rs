@@ -42,7 +42,11 @@ pub(crate) fn read(tokens: &Tokens, start: usize) -> Result<AttributeList, MslEr
         if !tokens.is_word(at) {
             return Err(tokens.error(at, format!("`{}` is not the name of an attribute", tokens.text(at))));
         }
-        let name = tokens.text(at).to_owned();
+        let mut name = tokens.text(at).to_owned();
+        while tokens.text(at + 1) == "::" && tokens.is_word(at + 2) {
+            at += 2;
+            name = format!("{name}::{}", tokens.text(at));
+        }
         let (arguments, next) = match tokens.partner(at + 1) {
             Some(closing) if tokens.text(at + 1) == "(" => (at + 2..closing, closing + 1),
             _ => (at + 1..at + 1, at + 1),

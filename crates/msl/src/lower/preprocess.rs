@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::clang::Clang;
+use crate::diagnostics::for_authors;
 use crate::{MslError, Source};
 
 /// Headers of Metal's standard library. The prelude declares everything at once, so they are empty here.
@@ -47,6 +48,6 @@ pub(crate) fn run(source: &Source, clang: &Clang, folder: &Path) -> Result<Strin
     arguments.extend(["-I".into(), ".".into(), "-isystem".into(), STANDARD_FOLDER.into()]);
     arguments.extend(source.defines.iter().map(|(name, value)| format!("-D{name}={value}")));
     arguments.push(source.name.clone());
-    let output = clang.run(folder, &arguments)?;
+    let output = clang.run(folder, &arguments).map_err(for_authors)?;
     String::from_utf8(output).map_err(|_| MslError::Compile(format!("{} is not UTF-8", source.name)))
 }
