@@ -98,6 +98,16 @@ impl Chip {
         self.name.trim_start_matches("Apple ").to_lowercase().replace(' ', "-")
     }
 
+    /// The number of its Apple GPU family.
+    pub fn family(&self) -> u8 {
+        match self.name.as_bytes().get("Apple M".len()) {
+            Some(b'1') => 7,
+            Some(b'2') => 8,
+            Some(b'3' | b'4') => 9,
+            _ => 10,
+        }
+    }
+
     /// Bytes that Metal recommends to use of a Mac with `gibibytes` of memory: two thirds up to 36, three
     /// quarters above, as `recommendedMaxWorkingSetSize` reports it.
     pub fn working_set(gibibytes: u64) -> u64 {

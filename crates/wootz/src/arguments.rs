@@ -9,7 +9,7 @@ use crate::commands;
 #[command(
     name = "wootz",
     version,
-    about = "Runs language models: one binary, no Python, on the CPU it finds.",
+    about = "Runs language models: one binary, no Python.",
     after_help = "Examples:
   wootz run \"Tell me a story about a boat\"     with the model that comes with Wootz
   wootz run model.gguf                         a chat in the terminal
@@ -32,6 +32,10 @@ pub enum Command {
     Run(commands::run::RunArguments),
     /// Measure the speed of a model, beside the limits of this machine
     Bench(commands::bench::BenchArguments),
+    /// Examine a GPU: every kernel on the device itself, beside the same formula in plain Rust
+    Doctor(commands::doctor::DoctorArguments),
+    /// Measure which kernels are fastest for a model on a GPU, and keep the winners
+    Tune(commands::tune::TuneArguments),
     /// Show what a model is: architecture, tensors, memory
     Info(commands::info::InfoArguments),
     /// Turn text on standard input into tokens

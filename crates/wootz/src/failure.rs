@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use wootz_backend::BackendError;
 use wootz_engine::EngineError;
+use wootz_gpu::DeviceError;
 use wootz_spec::SpecError;
 use wootz_weights::WeightsError;
 use wootz_weights::chat_template::TemplateError;
@@ -83,6 +84,12 @@ impl From<io::Error> for Failure {
 impl From<WeightsError> for Failure {
     fn from(error: WeightsError) -> Self {
         Failure::new(error.to_string())
+    }
+}
+
+impl From<DeviceError> for Failure {
+    fn from(error: DeviceError) -> Self {
+        Failure::with_next(error.to_string(), "--device cpu runs a model on the processor")
     }
 }
 

@@ -11,7 +11,14 @@ use wootz_spec::ModelSpec;
 use wootz_weights::Checkpoint;
 use wootz_weights::tokenizer::Tokenizer;
 
+use wootz_backend::model::Model;
+use wootz_gpu::Device;
+use wootz_gpu::device::DeviceFacts;
+use wootz_gpu::model::{GpuLoadProgress, GpuModel, GpuSettings};
+
+use crate::device::{self, DeviceOptions};
 use crate::failure::Failure;
+use crate::terminal;
 
 /// Without `--context`, a model that was made for more gets this many tokens.
 const DEFAULT_CONTEXT: usize = 8192;
@@ -19,16 +26,42 @@ const DEFAULT_CONTEXT: usize = 8192;
 /// Loads that are done by then show nothing.
 const PATIENCE: Duration = Duration::from_millis(300);
 
+/// How long a context is.
+#[derive(Debug, Clone, Copy, Args)]
+#[command(next_help_heading = "Machine")]
+pub struct ContextOption {
+    /// Tokens of prompt and answer together [default: what the model was made for, at most 8192]
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub context: Option<u32>,
+}
+
+impl ContextOption {
+    /// Tokens that the context holds: refused when the model was not made for so many.
+    pub fn tokens(&self, spec: &ModelSpec) -> Result<usize, Failure> {
+        match self.context {
+            None => Ok(spec.context.min(DEFAULT_CONTEXT)),
+            Some(context) if context as usize <= spec.context => Ok(context as usize),
+            Some(context) => Err(Failure::Usage(format!(
+                "a context of {context} tokens was asked for, but this model was made for at most {}",
+                spec.context
+            ))),
+        }
+    }
+}
+
 /// How a model is loaded.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Machine")]
 pub struct MachineOptions {
-    /// Tokens of prompt and answer together [default: what the model was made for, at most 8192]
-    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub context: Option<u32>,
+    /// The context.
+    #[command(flatten)]
+    pub context: ContextOption,
     /// Threads that compute [default: one for each physical core]
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
+    /// The device.
+    #[command(flatten)]
+    pub device: DeviceOptions,
 }
 
 /// What one step of a loaded model may hold.
@@ -41,22 +74,10 @@ pub struct StepRoom {
 }
 
 impl MachineOptions {
-    /// Tokens that the context holds: refused when the model was not made for so many.
-    pub fn context(&self, spec: &ModelSpec) -> Result<usize, Failure> {
-        match self.context {
-            None => Ok(spec.context.min(DEFAULT_CONTEXT)),
-            Some(context) if context as usize <= spec.context => Ok(context as usize),
-            Some(context) => Err(Failure::Usage(format!(
-                "a context of {context} tokens was asked for, but this model was made for at most {}",
-                spec.context
-            ))),
-        }
-    }
-
     /// Settings for the CPU, with room for one context.
     pub fn cpu_settings(&self, spec: &ModelSpec, room: StepRoom) -> Result<CpuSettings, Failure> {
         let mut settings = CpuSettings {
-            pages: pages_for(self.context(spec)?),
+            pages: pages_for(self.context.tokens(spec)?),
             rows: room.rows,
             samples: room.samples,
             ..CpuSettings::default()
@@ -72,8 +93,8 @@ impl MachineOptions {
 pub struct Loaded {
     /// The checkpoint, for its chat template.
     pub checkpoint: Checkpoint,
-    /// The weights, on the CPU.
-    pub model: CpuModel,
+    /// The weights, on their device.
+    pub model: Box<dyn Model>,
     /// The tokenizer.
     pub tokenizer: Tokenizer,
 }
@@ -89,10 +110,19 @@ pub fn spec(checkpoint: &Checkpoint) -> Result<ModelSpec, Failure> {
 pub fn load(path: &Path, options: &MachineOptions, room: StepRoom) -> Result<Loaded, Failure> {
     let checkpoint = Checkpoint::open(path)?;
     let spec = spec(&checkpoint)?;
+    options.device.check()?;
     let settings = options.cpu_settings(&spec, room)?;
+    let device = options.device.device.open(options.threads.map(usize::from))?;
     let (tokenizer, model) = std::thread::scope(|scope| {
         let tokenizer = scope.spawn(|| Tokenizer::from_checkpoint(&checkpoint));
-        let model = load_weights(spec, &checkpoint, &settings);
+        let model: Result<Box<dyn Model>, Failure> = match device {
+            None => load_weights(spec, &checkpoint, &settings).map(|model| Box::new(model) as _),
+            Some(device) => {
+                let room = StepRoom { rows: settings.rows, samples: settings.samples };
+                let settings = options.device.gpu_settings(device.facts(), settings.pages, room);
+                load_on_gpu(spec, &checkpoint, device, &settings).map(|model| Box::new(model) as _)
+            }
+        };
         (tokenizer.join(), model)
     });
     let model = model?;
@@ -118,6 +148,56 @@ pub fn load_weights(
         bar.finish_and_clear();
     }
     Ok(model?)
+}
+
+impl DeviceOptions {
+    /// Settings for a GPU with so many pages.
+    pub fn gpu_settings(&self, facts: &DeviceFacts, pages: usize, room: StepRoom) -> GpuSettings {
+        GpuSettings {
+            pages,
+            rows: room.rows,
+            samples: room.samples,
+            answers: self.answers(),
+            library: self.library(),
+            choices: device::known(facts),
+        }
+    }
+}
+
+/// Puts a model on a GPU, under a progress bar while kernels are compiled.
+pub fn load_on_gpu(
+    spec: ModelSpec,
+    checkpoint: &Checkpoint,
+    gpu: Box<dyn Device>,
+    settings: &GpuSettings,
+) -> Result<GpuModel, Failure> {
+    let name = gpu.facts().name.clone();
+    let bar = ProgressBar::new(0);
+    let style = ProgressStyle::with_template("compiling kernels {bar:30} {pos}/{len}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let model = GpuModel::load(spec, checkpoint, gpu, settings, &mut |progress| {
+        if let GpuLoadProgress::Kernels { done, total } = progress {
+            bar.set_length(total as u64);
+            bar.set_position(done as u64);
+        }
+    });
+    bar.finish_and_clear();
+    let model = model?;
+    let excluded = &settings.choices.excluded;
+    let used: Vec<&str> = model.kernels().iter().map(|kernel| kernel.entry).collect();
+    let wrong: Vec<&str> = used.iter().copied().filter(|entry| excluded.contains(*entry)).collect();
+    if !wrong.is_empty() {
+        let what = format!("this model needs {}, which gave wrong results on {name}", wrong.join(", "));
+        return Err(Failure::with_next(
+            what,
+            "--device cpu runs it on the processor; `wootz doctor` examines again",
+        ));
+    }
+    if !excluded.is_empty() {
+        let names: Vec<&str> = excluded.iter().map(String::as_str).collect();
+        terminal::note(&format!("not used on {name}, after `wootz doctor`: {}", names.join(", ")));
+    }
+    Ok(model)
 }
 
 /// On standard error, and only if that is a terminal.

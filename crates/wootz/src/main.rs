@@ -7,6 +7,7 @@ mod bench;
 mod chat;
 mod commands;
 mod conversation;
+mod device;
 mod failure;
 mod interrupt;
 mod loading;
@@ -28,6 +29,8 @@ fn main() -> ExitCode {
         Command::Run(run) => commands::run::run(run),
         Command::Bench(bench) => commands::bench::run(&bench),
         Command::Info(info) => commands::info::run(&info),
+        Command::Doctor(doctor) => commands::doctor::run(&doctor),
+        Command::Tune(tune) => commands::tune::run(&tune),
         Command::Tokenize(tokenize) => commands::tokenize::run(&tokenize),
         Command::Perplexity(perplexity) => commands::perplexity::run(&perplexity),
         Command::Completions(completions) => commands::completions::run(&completions),

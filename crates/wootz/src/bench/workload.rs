@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use wootz_backend::cache::pages_for;
 use wootz_backend::model::Model;
-use wootz_backend::step::{SequenceSlice, Step};
+use wootz_backend::step::{SequenceSlice, Step, StepLimits};
 
 use crate::failure::Failure;
 
@@ -97,7 +97,16 @@ impl Workload {
     }
 
     fn run_part(self, model: &mut dyn Model, length: usize) -> Result<Duration, Failure> {
-        let limits = model.limits();
+        let steps = self.steps_of(length, &model.limits());
+        let begun = Instant::now();
+        for step in &steps {
+            model.forward(step)?;
+        }
+        Ok(begun.elapsed())
+    }
+
+    /// Its steps, of which the sequences become `length` tokens long.
+    pub fn steps_of(self, length: usize, limits: &StepLimits) -> Vec<Step> {
         let mut steps = Vec::new();
         match self {
             Workload::Prompt { .. } => {
@@ -128,11 +137,7 @@ impl Workload {
                 }
             }
         }
-        let begun = Instant::now();
-        for step in &steps {
-            model.forward(step)?;
-        }
-        Ok(begun.elapsed())
+        steps
     }
 }
 

@@ -15,7 +15,7 @@ use wootz_weights::tokenizer::Tokenizer;
 use wootz_weights::{Checkpoint, CheckpointFormat};
 
 use crate::failure::Failure;
-use crate::loading::{self, MachineOptions};
+use crate::loading::{self, ContextOption};
 use crate::model_path;
 use crate::table::{Align, Table, bytes, count};
 
@@ -32,7 +32,7 @@ pub struct InfoArguments {
     #[arg(long)]
     tensors: bool,
     #[command(flatten)]
-    machine: MachineOptions,
+    context: ContextOption,
 }
 
 /// Rows of a prompt's chunk, as `run` has them.
@@ -53,7 +53,7 @@ pub fn run(arguments: &InfoArguments) -> Result<(), Failure> {
             architecture(&mut out, &spec)?;
             contents(&mut out, &checkpoint)?;
             if checkpoint.tensors().len() > 0 {
-                memory(&mut out, &spec, &checkpoint, &arguments.machine)?;
+                memory(&mut out, &spec, &checkpoint, arguments.context)?;
             }
             text(&mut out, &checkpoint)?;
         }
@@ -167,9 +167,9 @@ fn memory(
     out: &mut impl Write,
     spec: &ModelSpec,
     checkpoint: &Checkpoint,
-    machine: &MachineOptions,
+    context: ContextOption,
 ) -> Result<(), Failure> {
-    let context = machine.context(spec)?;
+    let context = context.tokens(spec)?;
     let program = program(spec);
     let weights: u64 = checkpoint.tensors().map(|tensor| tensor.bytes.len() as u64).sum();
     let cache = (pages_for(context) as u64).saturating_mul(program.cache.page_bytes() as u64);

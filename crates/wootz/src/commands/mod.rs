@@ -2,7 +2,9 @@
 
 pub mod bench;
 pub mod completions;
+pub mod doctor;
 pub mod info;
 pub mod perplexity;
 pub mod run;
 pub mod tokenize;
+pub mod tune;

@@ -9,8 +9,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use wootz_engine::{Perplexity, PerplexityText, perplexity};
 use wootz_weights::tokenizer::{AddBos, Special};
 
+use crate::device::DeviceOptions;
 use crate::failure::Failure;
-use crate::loading::{Loaded, MachineOptions, StepRoom, load};
+use crate::loading::{ContextOption, Loaded, MachineOptions, StepRoom, load};
 use crate::model_path;
 
 /// Arguments of `wootz perplexity`.
@@ -34,6 +35,8 @@ pub struct PerplexityArguments {
     /// Threads that compute [default: one for each physical core]
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
+    #[command(flatten)]
+    device: DeviceOptions,
 }
 
 /// Rows whose logits are held at a time: half a chunk of the usual length.
@@ -51,7 +54,9 @@ pub fn run(arguments: &PerplexityArguments) -> Result<(), Failure> {
             arguments.file.display()
         ))
     })?;
-    let machine = MachineOptions { context: Some(arguments.context), threads: arguments.threads };
+    let context = ContextOption { context: Some(arguments.context) };
+    let (threads, device) = (arguments.threads, arguments.device);
+    let machine = MachineOptions { context, threads, device };
     let Loaded { mut model, tokenizer, .. } = load(&path, &machine, ROOM)?;
     let tokens = tokenizer.encode(&text, Special::Plain, AddBos::AsModel)?;
     let text = PerplexityText {
@@ -63,7 +68,7 @@ pub fn run(arguments: &PerplexityArguments) -> Result<(), Failure> {
     let bar = ProgressBar::no_length();
     let style = ProgressStyle::with_template("{bar:30} chunk {pos}/{len}, {msg}, {eta} to go");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    let result = perplexity(&mut model, text, |so_far: Perplexity| {
+    let result = perplexity(model.as_mut(), text, |so_far: Perplexity| {
         bar.set_length(so_far.chunks as u64);
         bar.set_message(format!("perplexity {:.4}", so_far.value));
         bar.set_position(so_far.chunk as u64);

@@ -1,0 +1,186 @@
+//! Measuring which kernel multiplies each of a model's matrices fastest, on the device itself.
+
+use std::collections::BTreeMap;
+
+use wootz_backend::ops::{Op, Program, Projection};
+
+use crate::case::values;
+use crate::device::{Command, Device, DeviceError, Dispatch, Profile, Slice};
+use crate::hazards::with_barriers;
+use crate::kernels::matrix::StoredMatrix;
+use crate::lower::matmul::{Product, choice_scratch_bytes};
+use crate::model::GpuModel;
+use crate::select::{Choice, Shape, candidates};
+
+/// What was measured for one shape.
+#[derive(Debug, Clone)]
+pub struct Trial {
+    /// [`Shape::key`]: what the winner is kept under.
+    pub key: String,
+    /// Rows of the input.
+    pub rows: usize,
+    /// Each choice's name and its median seconds for one product, the fastest first.
+    pub measured: Vec<(String, f64)>,
+    /// The choice that was expected to be fastest.
+    pub expected: String,
+    /// Bytes that one product has to read and write at least.
+    pub bytes: u64,
+}
+
+/// How to measure.
+#[derive(Debug, Clone)]
+pub struct TuneSettings {
+    /// Numbers of rows.
+    pub rows: Vec<usize>,
+    /// Measurements of each choice, of which the median counts.
+    pub repeats: usize,
+}
+
+/// The matrices of one shape, whose rows are computed one after another so that no cache holds what comes next.
+struct Family {
+    matrices: Vec<StoredMatrix>,
+    bias: bool,
+}
+
+/// Measures every candidate for every shape of a model, for each number of rows. `progress` is told which shape, and how many
+/// of all are done.
+///
+/// # Errors
+/// When the device fails or has no room for the scratch.
+pub fn tune(
+    model: &mut GpuModel,
+    settings: &TuneSettings,
+    progress: &mut dyn FnMut(&str, usize, usize),
+) -> Result<Vec<Trial>, DeviceError> {
+    let families = families(model);
+    let answers = model.lowering().selection.answers;
+    let facts = model.lowering().selection.facts.clone();
+    let total = families.len() * settings.rows.len();
+    let mut bench = Bench::new(model.device(), &families, settings)?;
+    let mut trials = Vec::new();
+    for (&rows, family) in
+        settings.rows.iter().flat_map(|rows| families.iter().map(move |family| (rows, family)))
+    {
+        let matrix = family.matrices[0];
+        let shape = Shape { rows, matrix, bias: family.bias };
+        progress(&shape.key(), trials.len(), total);
+        let candidates = candidates(&shape, &facts, answers);
+        let Some(expected) = candidates.first().map(|choice| choice.name()) else { continue };
+        let mut measured = Vec::new();
+        for choice in candidates {
+            let seconds = bench.seconds(choice, rows, family, settings.repeats)?;
+            measured.push((choice.name(), seconds));
+        }
+        measured.sort_by(|a, b| a.1.total_cmp(&b.1));
+        let bytes = matrix.bytes() + 4 * (rows * (matrix.rows + matrix.columns)) as u64;
+        trials.push(Trial { key: shape.key(), rows, measured, expected, bytes });
+    }
+    bench.release();
+    Ok(trials)
+}
+
+/// A model's matrices by shape.
+fn families(model: &GpuModel) -> Vec<Family> {
+    let Program { ops, .. } = &model.lowering().program;
+    let mut families: BTreeMap<String, Family> = BTreeMap::new();
+    for Projection { matrix, bias, .. } in ops.iter().flat_map(projections) {
+        let matrix = model.lowering().weights.matrices[matrix.0].expect("a factor is a matrix");
+        let shape = Shape { rows: 1, matrix, bias: bias.is_some() };
+        let family = families.entry(shape.key());
+        let family = family.or_insert_with(|| Family { matrices: Vec::new(), bias: bias.is_some() });
+        family.matrices.push(matrix);
+    }
+    families.into_values().collect()
+}
+
+fn projections(op: &Op) -> Vec<Projection> {
+    match op {
+        Op::Project { projections, .. } => projections.clone(),
+        Op::GateUp { gate, up, .. } => vec![*gate, *up],
+        _ => Vec::new(),
+    }
+}
+
+/// Memory for the largest shape.
+struct Bench<'a> {
+    device: &'a mut dyn Device,
+    input: Slice,
+    bias: Slice,
+    out: Slice,
+    scratch: Slice,
+}
+
+impl<'a> Bench<'a> {
+    fn new(
+        device: &'a mut dyn Device,
+        families: &[Family],
+        settings: &TuneSettings,
+    ) -> Result<Bench<'a>, DeviceError> {
+        let rows = settings.rows.iter().copied().max().unwrap_or(1);
+        let greatest = |of: &dyn Fn(&StoredMatrix) -> usize| {
+            families.iter().map(|family| of(&family.matrices[0])).max().unwrap_or(1)
+        };
+        let (columns, outputs) = (greatest(&|matrix| matrix.columns), greatest(&|matrix| matrix.rows));
+        let mut scratch = 1;
+        let facts = device.facts().clone();
+        for (&rows, family) in
+            settings.rows.iter().flat_map(|rows| families.iter().map(move |family| (rows, family)))
+        {
+            let matrix = family.matrices[0];
+            let shape = Shape { rows, matrix, bias: family.bias };
+            for choice in candidates(&shape, &facts, crate::select::Answers::Fastest) {
+                scratch = scratch.max(choice_scratch_bytes(choice, rows, &matrix));
+            }
+        }
+        let mut slice = |length: usize| {
+            let buffer = device.allocate(length, "measuring kernels")?;
+            Ok::<_, DeviceError>(Slice { buffer, offset: 0, length })
+        };
+        let (input, bias) = (slice(4 * rows * columns)?, slice(4 * outputs)?);
+        let (out, scratch) = (slice(4 * rows * outputs)?, slice(scratch)?);
+        // Not zeros, on which some GPUs need less power and run faster.
+        for (slice, seed) in [(input, 1), (bias, 2)] {
+            device.write(slice, bytemuck::cast_slice(&values(slice.length / 4, seed)))?;
+        }
+        Ok(Bench { device, input, bias, out, scratch })
+    }
+
+    /// Seconds of one product, the median of several measurements after one that is not counted.
+    fn seconds(
+        &mut self,
+        choice: Choice,
+        rows: usize,
+        family: &Family,
+        repeats: usize,
+    ) -> Result<f64, DeviceError> {
+        let mut dispatches: Vec<Dispatch> = Vec::new();
+        for &matrix in &family.matrices {
+            let product = Product {
+                rows,
+                matrix,
+                bias: family.bias.then(|| self.bias.part(0, 4 * matrix.rows)),
+                input: self.input.part(0, 4 * rows * matrix.columns),
+                scratch: self.scratch,
+                out: self.out.part(0, 4 * rows * matrix.rows),
+            };
+            product.append_with(choice, &mut dispatches);
+        }
+        let kernels: Vec<_> = dispatches.iter().map(|dispatch| dispatch.kernel).collect();
+        self.device.prepare(&kernels, &mut |_| ())?;
+        let commands: Vec<Command> = with_barriers(dispatches);
+        let mut seconds = Vec::new();
+        for _ in 0..=repeats {
+            let submission = self.device.submit(&commands, Profile::Whole)?;
+            seconds.push(self.device.wait(submission)?.seconds / family.matrices.len() as f64);
+        }
+        let counted = &mut seconds[1..];
+        counted.sort_by(f64::total_cmp);
+        Ok(counted[counted.len() / 2])
+    }
+
+    fn release(self) {
+        for slice in [self.input, self.bias, self.out, self.scratch] {
+            self.device.release(slice.buffer);
+        }
+    }
+}

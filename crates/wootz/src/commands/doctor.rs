@@ -1,0 +1,172 @@
+//! `wootz doctor`.
+
+use std::io::{Write, stdout};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+use wootz_gpu::choices::{self, Choices};
+use wootz_gpu::device::Device;
+use wootz_gpu::doctor::{Examination, Finding, Scope, examine};
+use wootz_gpu::model::{GpuModel, GpuSettings};
+use wootz_gpu::paper::Paper;
+
+use crate::device::DeviceName;
+use crate::failure::Failure;
+use crate::loading;
+use crate::model_path;
+use crate::table::{Align, Table};
+use crate::terminal;
+
+/// Arguments of `wootz doctor`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  wootz doctor                        every kernel, on this machine's GPU
+  wootz doctor model.gguf             only the kernels that this model would use
+  wootz doctor --device emulator      the same without a GPU; needs clang
+
+Each kernel is run on the device at several sizes, and its results are compared with the same formula in plain
+Rust. First come the probes, which ask whether the device does what the kernels take for granted. A kernel that
+gives a wrong result is not used on this device any more: where there is another one for the work, models run
+with that one. The report is what to attach when you tell us of a problem.")]
+pub struct DoctorArguments {
+    /// Examine only what this model would use: a GGUF file or a Hugging Face folder
+    model: Option<PathBuf>,
+    /// The device to examine [default: the GPU, or the emulator where there is none]
+    #[arg(long, value_enum)]
+    device: Option<DeviceName>,
+    /// Where the report goes
+    #[arg(long, value_name = "FILE", default_value = "wootz-doctor.json")]
+    report: PathBuf,
+    /// Only look: don't keep the verdict for later runs
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Examines, prints, and keeps the verdict.
+pub fn run(arguments: &DoctorArguments) -> Result<(), Failure> {
+    let name = arguments.device.unwrap_or(DeviceName::GPU);
+    let Some(mut device) = name.open(None)? else {
+        return Err(Failure::Usage("the processor has no kernels to examine: --device names a GPU".into()));
+    };
+    let scope = scope(arguments.model.as_deref(), device.as_ref())?;
+    let bar = progress_bar();
+    let examination = examine(device.as_mut(), &scope, &mut |concept, done, total| {
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+        bar.set_message(concept);
+    });
+    bar.finish_and_clear();
+    print(&examination)?;
+    let excluded = examination.excluded();
+    write_report(&arguments.report, &examination)?;
+    if !arguments.dry_run {
+        keep(device.as_ref(), &examination, &scope)?;
+    }
+    if examination.is_sound() {
+        return Ok(());
+    }
+    let names: Vec<&str> = excluded.into_iter().collect();
+    Err(Failure::with_next(
+        format!("{} gives wrong results with {}", examination.facts.name, names.join(", ")),
+        format!(
+            "these kernels {} used on this device from now on; please attach {} to a report",
+            if arguments.dry_run { "would not be" } else { "are not" },
+            arguments.report.display()
+        ),
+    ))
+}
+
+/// The kernels of a model, or all.
+fn scope(model: Option<&Path>, device: &dyn Device) -> Result<Scope, Failure> {
+    let Some(model) = model else { return Ok(Scope::All) };
+    let checkpoint = wootz_weights::Checkpoint::open(model_path::find(Some(model))?)?;
+    let spec = loading::spec(&checkpoint)?;
+    // On paper, and with nothing excluded: what was excluded once is examined again.
+    let paper = Box::new(Paper::new(device.facts().clone()));
+    let model = GpuModel::load(spec, &checkpoint, paper, &GpuSettings::default(), &mut |_| ())?;
+    Ok(Scope::Only(model.kernels().iter().map(|kernel| kernel.entry).collect()))
+}
+
+/// Keeps which kernels failed. An examination of one model's kernels says nothing about others.
+fn keep(device: &dyn Device, examination: &Examination, scope: &Scope) -> Result<(), Failure> {
+    let Some(folder) = choices::default_folder() else { return Ok(()) };
+    let mut choices = Choices::load(&folder, device.facts());
+    match scope {
+        Scope::All => choices.excluded.clear(),
+        Scope::Only(entries) => choices.excluded.retain(|entry| !entries.contains(entry.as_str())),
+    }
+    choices.excluded.extend(examination.excluded().into_iter().map(str::to_owned));
+    choices.save(&folder, device.facts()).map_err(|error| Failure::file("write", &folder, &error))?;
+    Ok(())
+}
+
+fn print(examination: &Examination) -> Result<(), Failure> {
+    let mut out = stdout().lock();
+    let facts = &examination.facts;
+    writeln!(out, "{} ({}), {} GiB for models", facts.name, facts.driver, facts.memory >> 30)?;
+    let columns =
+        [("kernels", Align::Left), ("cases", Align::Right), ("result", Align::Left), ("time", Align::Right)];
+    let mut table = Table::new(columns);
+    for Finding { concept, cases, seconds, failures } in &examination.findings {
+        let result = match failures.len() {
+            0 => "right".to_owned(),
+            wrong => format!("{wrong} WRONG"),
+        };
+        table.row([(*concept).to_owned(), cases.to_string(), result, format!("{seconds:.1} s")]);
+    }
+    write!(out, "\n{table}")?;
+    if !examination.timestamps {
+        writeln!(
+            out,
+            "\nThis device does not time single kernels: `wootz tune` measures whole submissions."
+        )?;
+    }
+    for failure in examination.findings.iter().flat_map(|finding| &finding.failures) {
+        terminal::error(&format!("{}: {}", failure.kernels.join(", "), failure.error));
+    }
+    Ok(())
+}
+
+fn write_report(path: &Path, examination: &Examination) -> Result<(), Failure> {
+    let facts = &examination.facts;
+    let findings: Vec<Value> = examination
+        .findings
+        .iter()
+        .map(|finding| {
+            let failures = finding
+                .failures
+                .iter()
+                .map(|failure| json!({ "kernels": failure.kernels, "error": failure.error.to_string() }));
+            json!({
+                "concept": finding.concept,
+                "cases": finding.cases,
+                "seconds": finding.seconds,
+                "failures": failures.collect::<Vec<_>>(),
+            })
+        })
+        .collect();
+    let report = json!({
+        "wootz": env!("CARGO_PKG_VERSION"),
+        "device": facts.name,
+        "family": format!("{:?}", facts.family),
+        "driver": facts.driver,
+        "cores": facts.cores,
+        "memory": facts.memory,
+        "times_kernels": examination.timestamps,
+        "findings": findings,
+        "excluded": examination.excluded(),
+    });
+    let text = serde_json::to_string_pretty(&report).map_err(|error| Failure::new(error.to_string()))?;
+    std::fs::write(path, text + "\n").map_err(|error| Failure::file("write", path, &error))?;
+    terminal::note(&format!("report written to {}", path.display()));
+    Ok(())
+}
+
+fn progress_bar() -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}");
+    let bar = ProgressBar::new(0);
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
+}
