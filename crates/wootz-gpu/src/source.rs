@@ -31,6 +31,7 @@ headers![
     "common/attention.h",
     "common/attention_decode.h",
     "common/attention_matrix.h",
+    "common/attention_partition.h",
     "common/attention_prefill.h",
     "common/draw.h",
     "common/format.h",
