@@ -5,7 +5,15 @@
 // The matrix is read once for all rows of the input, so a launch takes bytes(W) / bandwidth as long as its arithmetic,
 // 2 · batch · outputs · columns operations and the unpacking, takes less: that is the case for up to about 4 rows of
 // 4-bit weights and 8 rows of 16-bit weights on Apple GPUs (about 30 f32 operations for a byte of memory traffic).
-// Exact counts (emulator, Q4_K, 64 x 4096): 147,456 bytes of matrix = 64 · 16 blocks · 144, each read once.
+// Bytes that lanes load of a block, counted by the emulator (tests/gemv.rs), beside the block's own. Quants are loaded
+// by one lane each; lanes of a block share its header, which costs an access of the cache and not of memory:
+//
+//   F16 BF16     2 of 2          Q8_0   36 of 34     Q4_K   256 of 144     Q6_K   288 of 210
+//   F32          4 of 4          Q4_0   18 of 18     Q5_K   384 of 176
+//
+// and of the input 4 · columns · batch for every ROWS outputs; no threadgroup memory, no barrier, one simd_sum for each
+// output. Not tried yet on a GPU: the input by way of threadgroup memory (its lanes read 64 bytes apart here), columns
+// parted among simdgroups for matrices of a few hundred rows, more rows a simdgroup for heads.
 //
 // One simdgroup computes ROWS rows of W for all rows of the input. Its 32 lanes go along the rows together:
 //

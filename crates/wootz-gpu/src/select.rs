@@ -9,6 +9,8 @@
 //! unit win, the larger the better, for each number brought to the core is then used more often; but no larger than the
 //! rows fill. A matrix with few outputs makes too few tiles for all cores: its columns are parted among threadgroups.
 
+use arrayvec::ArrayVec;
+
 use crate::choices::Choices;
 use crate::device::{DeviceFacts, Family};
 use crate::kernels::gemm::{Gemm, GemmTile, PlainStage};
@@ -106,7 +108,7 @@ impl Choice {
     }
 
     /// The entry points that it runs on a matrix, as far as they are ours to examine.
-    pub fn entries(self, shape: &Shape) -> Vec<&'static str> {
+    pub fn entries(self, shape: &Shape) -> ArrayVec<&'static str, 2> {
         use crate::formats::names;
         let format = shape.matrix.format;
         let entries = match self {
@@ -137,10 +139,13 @@ pub fn choose(shape: &Shape, facts: &DeviceFacts, rules: Rules<'_>) -> Option<Ch
     measured.filter(|&choice| choice != Choice::System || system).or(own)
 }
 
+/// Candidates of a shape at most: each tile, two ways to part columns, and the four others.
+pub const CANDIDATES: usize = GemmTile::ALL.len() + 6;
+
 /// Every way to multiply a shape on a device, the one first that is expected to be fastest.
-pub fn candidates(shape: &Shape, facts: &DeviceFacts, answers: Answers) -> Vec<Choice> {
+pub fn candidates(shape: &Shape, facts: &DeviceFacts, answers: Answers) -> ArrayVec<Choice, CANDIDATES> {
     let StoredMatrix { format, rows: outputs, columns, .. } = shape.matrix;
-    let mut choices = Vec::new();
+    let mut choices = ArrayVec::new();
     let fastest = answers == Answers::Fastest;
     // Its order of additions is another than that of the tiles, which take any number of rows.
     if fastest && Gemv::kernel(&shape.matrix, shape.rows).is_some() {
@@ -168,7 +173,7 @@ const MANY_OUTPUTS: usize = 32_768;
 
 /// All tiles that a format has, the best for so many rows first: the smallest that takes them all, or the largest; then
 /// larger ones, then smaller ones.
-fn tiles(format: MatrixFormat, rows: usize, outputs: usize) -> Vec<GemmTile> {
+fn tiles(format: MatrixFormat, rows: usize, outputs: usize) -> ArrayVec<GemmTile, 5> {
     let (few, many) = match rows {
         0..=8 => (GemmTile::Rows8, GemmTile::Rows8),
         9..=16 => (GemmTile::Rows16, GemmTile::Rows16),
@@ -176,7 +181,7 @@ fn tiles(format: MatrixFormat, rows: usize, outputs: usize) -> Vec<GemmTile> {
         _ => (GemmTile::Rows64, GemmTile::Rows64),
     };
     let best = if outputs >= MANY_OUTPUTS { many } else { few };
-    let mut tiles: Vec<GemmTile> =
+    let mut tiles: ArrayVec<GemmTile, 5> =
         GemmTile::ALL.into_iter().filter(|tile| tile.entry(format).is_some()).collect();
     let fits = |tile: GemmTile| tile.rows() >= rows.min(64);
     // False sorts before true.

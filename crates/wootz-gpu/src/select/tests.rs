@@ -28,6 +28,10 @@ fn rules(choices: &Choices) -> Rules<'_> {
     Rules { answers: Answers::Fastest, library: Library::Auto, choices }
 }
 
+fn with(choices: &Choices, library: Library) -> Rules<'_> {
+    Rules { library, ..rules(choices) }
+}
+
 fn chosen(shape: &Shape, facts: &DeviceFacts, rules: Rules<'_>) -> String {
     choose(shape, facts, rules).map_or("none".into(), Choice::name)
 }
@@ -112,7 +116,6 @@ fn the_systems_library_is_used_when_asked_for_or_measured_faster() {
     let device = facts(Family::Apple(9), Some(10));
     let many = shape(TensorType::F16, 512, 4096, 4096);
     let mut choices = Choices::default();
-    let with = |choices, library| Rules { library, ..rules(choices) };
     assert_eq!(chosen(&many, &device, with(&choices, Library::Auto)), "gemm_rows64");
     assert_eq!(chosen(&many, &device, with(&choices, Library::System)), "system");
     choices.winners.insert(many.key(), "system".into());
