@@ -143,3 +143,16 @@ fn one_collective_in_a_function_that_is_called_from_two_places() {
     assert_eq!(fault.callers.len(), 1, "{fault}");
     assert!([7, 8].contains(&fault.callers[0].line), "{fault}");
 }
+
+#[test]
+fn a_thread_that_spins_until_another_acts() {
+    let text = "kernel void k(device atomic_uint* a [[buffer(0)]], uint g [[threadgroup_position_in_grid]],
+                                  uint n [[threadgroups_per_grid]]) {
+            atomic_fetch_add_explicit(a, 1u, memory_order_relaxed);
+            while (atomic_load_explicit(a, memory_order_relaxed) < n * 32) {} // here
+        }";
+    let library = emulator_support::library(msl::Mode::Fast, text);
+    let case = Case::new(text, 1, 32).threadgroups(2).initialised();
+    let fault = case.run_in(&library, &msl::emulator::Mode::default()).unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Livelock, "{fault}");
+}

@@ -33,6 +33,8 @@ pub enum FaultKind {
     DivergentCollective,
     /// A simdgroup operation or barrier waits for threads that have ended already.
     FinishedThreads,
+    /// A thread executes atomic operations without end: it waits for another, which Metal does not promise to run.
+    Livelock,
     /// More than 32 KiB of threadgroup memory.
     ThreadgroupMemory,
     /// An integer division by zero, or one whose result does not fit.

@@ -221,7 +221,9 @@ unsafe extern "C" fn atomic(
     // SAFETY: kernels run on a worker's fibers only; `old` is a variable of the prelude's; `frame` is the caller's.
     // The address is as good as the kernel's: with checks it was just found inside of a buffer.
     unsafe {
-        (*worker).counts.atomics += 1;
+        if let Err(mistake) = (*worker).count_atomic() {
+            stop_at(worker, mistake, frame);
+        }
         if !(address as usize).is_multiple_of(bytes.max(1) as usize) {
             let text =
                 format!("an atomic operation on {bytes} bytes at an address that is no multiple of {bytes}");

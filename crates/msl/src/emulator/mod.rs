@@ -15,7 +15,7 @@
 //! - A barrier is a rendezvous of the threadgroup (`threadgroup`).
 //! - Threadgroup memory is 32 KiB, new and full of NaN for every threadgroup (`memory`).
 //! - Threadgroups are spread over the processor's cores (`pool`), and none waits for another: Metal does not promise
-//!   that two of them run at the same time, and a kernel that spins until another threadgroup acts hangs here too.
+//!   that two of them run at the same time. A thread that spins on an atomic variable until another acts is stopped.
 //!
 //! The order is fixed, or drawn from a seed (`schedule`). The same seed gives the same run, and is named in faults.
 //!

@@ -8,11 +8,15 @@ use super::abi::{Entry, LANES, Launch, SLOTS, position};
 use super::checks::Checker;
 use super::counts::Counts;
 use super::dispatch::position_in_grid;
+use super::fault::FaultKind;
 use super::fiber::{Stacks, Suspended, switch};
 use super::memory::ThreadgroupMemory;
 use super::mistake::Mistake;
 use super::schedule::Generator;
 use super::threadgroup::{Next, Threadgroup};
+
+/// Atomic operations in a row after which a thread is taken to wait for a change that never comes.
+const MOST_SPINS: u32 = 1 << 24;
 
 /// What all threadgroups of a dispatch have in common.
 pub struct Plan {
@@ -73,6 +77,8 @@ pub struct Worker {
     pub counts: Counts,
     /// What watches them, in a library with checks.
     pub checker: Option<Box<Checker>>,
+    /// Atomic operations that the running thread has executed since it began or waited.
+    spins: u32,
     mistake: Option<Box<Mistake>>,
 }
 
@@ -111,6 +117,7 @@ impl Worker {
             memory: ThreadgroupMemory::new()?,
             counts: Counts::default(),
             checker: None,
+            spins: 0,
             mistake: None,
         })
     }
@@ -204,6 +211,20 @@ impl Worker {
         Some(waiting)
     }
 
+    /// The running thread executes an atomic operation. Objects if it has done nothing else for very long.
+    pub fn count_atomic(&mut self) -> Result<(), Box<Mistake>> {
+        self.counts.atomics += 1;
+        self.spins += 1;
+        if self.spins < MOST_SPINS {
+            return Ok(());
+        }
+        let text = format!(
+            "the thread has executed {MOST_SPINS} atomic operations and no barrier between: if it waits for another \
+             thread, Metal does not promise that the other ever runs"
+        );
+        Err(Mistake::new(FaultKind::Livelock, text))
+    }
+
     /// The last thread has returned.
     fn retire(&mut self, thread: usize) {
         self.free.push(self.fibers[thread].stack);
@@ -212,6 +233,7 @@ impl Worker {
     /// What a thread of this threadgroup is started with.
     #[inline]
     fn launch(&mut self, thread: usize) -> *const Launch {
+        self.spins = 0;
         let launch = &mut self.launches[thread];
         let inside = launch.values[position::IN_THREADGROUP];
         let size = launch.values[position::THREADS_PER_THREADGROUP];
@@ -225,7 +247,7 @@ impl Worker {
 }
 
 fn no_stacks() -> Box<Mistake> {
-    Mistake::new(super::fault::FaultKind::Resources, "the worker has no stacks".to_owned())
+    Mistake::new(FaultKind::Resources, "the worker has no stacks".to_owned())
 }
 
 /// What a thread is started with, save for the position of its threadgroup.
@@ -324,6 +346,7 @@ pub unsafe fn proceed(worker: *mut Worker, from: usize, next: Next) {
         // SAFETY: `to` is a ready thread, so its fiber is fresh or suspended, and it is not the running one.
         unsafe {
             let to = (*worker).resume(to);
+            (*worker).spins = 0;
             let from = (*worker).fibers.as_mut_ptr().add(from);
             switch(&raw mut (*from).suspended, to);
         }
