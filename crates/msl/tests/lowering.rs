@@ -191,12 +191,12 @@ fn macros_may_be_given() {
 fn members_and_references_lose_the_spaces_that_clang_does_not_know_there() {
     let text = "struct S {\n    float x;\n    float get() const device { return x; }\n    float get() const constant { return x; }\n\
                 thread float& at() { return x; }\n    S() = default;\n    static float one() { return 1.0f; }\n};\n\
-                float f(thread const float4& v, thread float4& w) { return v.x + w.x; }\n";
+                float f(thread const float4& v, thread float4& w, thread const S& s) { return v.x + w.x; }\n";
     let lowered = lower(&Source::new("a.metal", text)).expect("the source is lowered").text;
     let lowered = lowered.split_whitespace().collect::<Vec<_>>().join(" ");
     for expected in ["float get() const { return x; }", "thread float& at() __private { return x; }"] {
         assert_eq!(lowered.matches(expected).count(), 1, "{expected}\n{lowered}");
     }
     assert!(lowered.contains("static float one() { return"), "{lowered}");
-    assert!(lowered.contains("float f( const float4& v, thread float4& w)"), "{lowered}");
+    assert!(lowered.contains("float f( const float4& v, thread float4& w, thread const S& s)"), "{lowered}");
 }

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use crate::lower::tokens::Tokens;
+use crate::lower::types::is_number_or_vector;
 
 use super::{Finding, Rule};
 
@@ -13,29 +14,6 @@ const SPACES: [&str; 4] = ["device", "constant", "threadgroup", "thread"];
 /// Words that may stand around a type's name.
 const QUALIFIERS: [&str; 9] =
     ["const", "volatile", "static", "inline", "constexpr", "typename", "unsigned", "struct", "METAL_FUNC"];
-const SCALARS: [&str; 21] = [
-    "void",
-    "bool",
-    "char",
-    "uchar",
-    "short",
-    "ushort",
-    "int",
-    "uint",
-    "long",
-    "ulong",
-    "half",
-    "float",
-    "bfloat",
-    "size_t",
-    "ptrdiff_t",
-    "int8_t",
-    "uint8_t",
-    "int16_t",
-    "uint16_t",
-    "int32_t",
-    "uint32_t",
-];
 
 pub(super) fn findings(tokens: &Tokens) -> Vec<Finding> {
     let types = declared_types(tokens);
@@ -115,12 +93,10 @@ fn is_dependent(tokens: &Tokens, index: usize) -> bool {
 }
 
 fn is_type(word: &str, types: &BTreeSet<&str>) -> bool {
-    let element = word.strip_prefix("packed_").unwrap_or(word).trim_end_matches(['2', '3', '4']);
-    let vector = word.ends_with(['2', '3', '4']) && SCALARS.contains(&element);
-    let metal = matches!(word, "vec" | "packed_vec" | "matrix" | "array" | "atomic" | "simdgroup_matrix")
+    let metal = matches!(word, "void" | "matrix" | "array" | "atomic" | "simdgroup_matrix")
         || word.starts_with("simdgroup_") && word.ends_with("8x8")
         || word.starts_with("atomic_") && ["int", "uint", "float", "bool"].contains(&&word[7..]);
-    SCALARS.contains(&word) || vector || metal || types.contains(word)
+    is_number_or_vector(word) || metal || types.contains(word)
 }
 
 /// Names of structs, aliases and template parameters, wherever they are declared.

@@ -20,6 +20,7 @@ mod tests;
 mod threadgroup;
 mod thunks;
 pub(crate) mod tokens;
+pub(crate) mod types;
 
 use std::path::Path;
 

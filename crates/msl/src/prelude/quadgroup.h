@@ -2,13 +2,14 @@
 #pragma once
 
 namespace metal {
-// A lane outside of the quad does not exist for it.
-inline int msl_in_quad(int me, int lane) { return (lane & ~3) == (me & ~3) ? lane : -1; }
-MSL_SHUFFLE(quad_shuffle, 0x38, (me & ~3) | ((int)n & 3))
+// Shifted beyond its quad, a lane keeps its own value; a number beyond 3 names no lane of a quad.
+inline int msl_in_quad(int me, int lane) { return (lane & ~3) == (me & ~3) ? lane : msl_no_lane; }
+inline int msl_of_quad(int me, int n) { return n < 4 ? (me & ~3) | n : 32; }
+MSL_SHUFFLE(quad_shuffle, 0x38, msl_of_quad(me, (int)n))
 MSL_SHUFFLE(quad_shuffle_xor, 0x39, (me & ~3) | ((me ^ (int)n) & 3))
 MSL_SHUFFLE(quad_shuffle_down, 0x3a, msl_in_quad(me, me + (int)n))
 MSL_SHUFFLE(quad_shuffle_up, 0x3b, msl_in_quad(me, me - (int)n))
-MSL_SHUFFLE(quad_broadcast, 0x3c, (me & ~3) | ((int)n & 3))
+MSL_SHUFFLE(quad_broadcast, 0x3c, msl_of_quad(me, (int)n))
 MSL_SHUFFLE(quad_shuffle_rotate_down, 0x3d, (me & ~3) | ((me + (int)n) & 3))
 MSL_SHUFFLE(quad_shuffle_rotate_up, 0x3e, (me & ~3) | ((me - (int)n) & 3))
 #undef MSL_SHUFFLE

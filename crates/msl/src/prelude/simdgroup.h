@@ -62,10 +62,13 @@ MSL_PREFIX(simd_prefix_inclusive_product, 0x22, 1, 1, a * b)
 MSL_PREFIX(simd_prefix_exclusive_product, 0x23, 1, 0, a * b)
 #undef MSL_PREFIX
 
-// The value of another lane. Metal leaves it undefined if that lane does not exist (the emulator gives the asking
-// lane's own value) or does not take part (which ends the dispatch with a report).
+// The value of another lane. One that does not exist or does not take part has none: that ends the dispatch with a
+// report. Shifted beyond the simdgroup, a lane keeps its own.
+constexpr __constant int msl_no_lane = -1;
+inline int msl_shifted(int lane) { return lane < 0 || lane > 31 ? msl_no_lane : lane; }
 template <class V> inline V msl_from_lane(__private msl_exchange* exchange, int lane, V own) {
-    if (lane < 0 || lane > 31) return own;
+    if (lane == msl_no_lane) return own;
+    if (lane > 31) msl_fail("a shuffle or broadcast names a lane beyond the last");
     if (!msl_took_part(exchange, (uint)lane)) msl_fail("a shuffle reads a lane that does not take part");
     return msl_brought<V>(exchange, (uint)lane);
 }
@@ -78,8 +81,8 @@ template <class V> inline V msl_from_lane(__private msl_exchange* exchange, int 
     }
 MSL_SHUFFLE(simd_shuffle, 0x30, (int)n)
 MSL_SHUFFLE(simd_shuffle_xor, 0x31, me ^ (int)n)
-MSL_SHUFFLE(simd_shuffle_down, 0x32, me + (int)n)
-MSL_SHUFFLE(simd_shuffle_up, 0x33, me - (int)n)
+MSL_SHUFFLE(simd_shuffle_down, 0x32, msl_shifted(me + (int)n))
+MSL_SHUFFLE(simd_shuffle_up, 0x33, msl_shifted(me - (int)n))
 MSL_SHUFFLE(simd_broadcast, 0x34, (int)n)
 MSL_SHUFFLE(simd_shuffle_rotate_down, 0x35, (me + (int)n) & 31)
 MSL_SHUFFLE(simd_shuffle_rotate_up, 0x36, (me - (int)n) & 31)

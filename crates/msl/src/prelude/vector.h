@@ -77,7 +77,7 @@ template <class T> struct alignas(2 * sizeof(T)) vec<T, 2> {
 template <class T> struct alignas(4 * sizeof(T)) vec<T, 3> {
     static constexpr __constant int N_ = 3;
     union {
-        T components[3];
+        T components[4];   // as large as its alignment: it is read and written whole, as Metal's is
         struct { T x, y, z; };
         struct { T r, g, b; };
         MSL_SWIZZLES_OF(3)
