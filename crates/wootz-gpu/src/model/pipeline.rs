@@ -1,0 +1,148 @@
+//! Steps that follow each other without a wait: tokens are drawn on the device and stay there for the next step.
+
+use std::collections::VecDeque;
+
+use wootz_backend::BackendError;
+use wootz_backend::model::Pipeline;
+use wootz_backend::sampling::{Draw, DrawFailure, Logprobs, Sampled, SamplingSettings};
+use wootz_backend::step::{Step, StepLimits, pending_sample};
+
+use super::draws::{DrawInputs, DrawLimits, DrawResults, DrawScratch, DrawTables};
+use super::{GpuModel, STEP_BUFFERS, device_error, failed};
+use crate::device::{Device, DeviceError, Dispatch, Profile, Slice, Submission};
+use crate::hazards::with_barriers;
+use crate::kernels::sample::FeedTokens;
+
+/// What drawing on the device takes, and the steps that have been submitted.
+#[derive(Debug)]
+pub(super) struct Draws {
+    limits: DrawLimits,
+    scratch: DrawScratch,
+    /// `[rows]` u32: the tokens of a step, once those of the step before are known.
+    fed: Slice,
+    /// A step has one of these while it is under way, and the step after it reads what it drew.
+    places: [(DrawInputs, DrawResults); STEP_BUFFERS],
+    /// Which of them the next step takes.
+    next: usize,
+    /// Sampled rows of the step that was submitted last.
+    last_samples: usize,
+    under_way: VecDeque<UnderWay>,
+    /// Tables of steps that are over, to be filled again.
+    spare: Vec<DrawTables>,
+    /// Bytes of all of it.
+    pub(super) bytes: u64,
+}
+
+#[derive(Debug)]
+struct UnderWay {
+    submission: Submission,
+    tables: DrawTables,
+    results: DrawResults,
+}
+
+impl Draws {
+    /// Sets everything aside.
+    pub(super) fn new(device: &mut dyn Device, limits: &StepLimits) -> Result<Draws, BackendError> {
+        let StepLimits { samples, vocab, positions: context, rows, .. } = *limits;
+        let draws = DrawLimits { samples, vocab, context };
+        let mut bytes = 0;
+        let mut slice = |length: usize| {
+            bytes += length as u64;
+            let buffer = device.allocate(length, "drawing tokens");
+            let buffer =
+                buffer.map_err(|error| device_error(&error, "ask for fewer sampled rows in a step"))?;
+            Ok::<_, BackendError>(Slice { buffer, offset: 0, length })
+        };
+        let [changed, counts] = draws.scratch_bytes();
+        let scratch = DrawScratch { changed: slice(changed)?, counts: slice(counts)? };
+        let fed = slice(4 * rows)?;
+        let mut place = || {
+            let [rows, bias_tokens, bias_values, history] = draws.input_bytes();
+            let [tokens, status, chosen, top_tokens, top_logprobs] = draws.result_bytes();
+            let inputs = DrawInputs {
+                rows: slice(rows)?,
+                bias_tokens: slice(bias_tokens)?,
+                bias_values: slice(bias_values)?,
+                history: slice(history)?,
+            };
+            let results = DrawResults {
+                tokens: slice(tokens)?,
+                status: slice(status)?,
+                chosen: slice(chosen)?,
+                top_tokens: slice(top_tokens)?,
+                top_logprobs: slice(top_logprobs)?,
+            };
+            Ok::<_, BackendError>((inputs, results))
+        };
+        let places = [place()?, place()?, place()?];
+        let zeros = vec![0; scratch.counts.length];
+        device.write(scratch.counts, &zeros).map_err(|error| device_error(&error, ""))?;
+        let (under_way, spare) = (VecDeque::new(), vec![DrawTables::default(); STEP_BUFFERS]);
+        Ok(Draws { limits: draws, scratch, fed, places, next: 0, last_samples: 0, under_way, spare, bytes })
+    }
+
+    /// The launch that resolves the tokens of a step which names some of the step before.
+    pub(super) fn feed(&self, entries: Slice) -> FeedTokens {
+        let previous = self.places[(self.next + STEP_BUFFERS - 1) % STEP_BUFFERS].1.tokens;
+        FeedTokens { count: entries.length / 4, entries, previous, tokens: self.fed.part(0, entries.length) }
+    }
+
+    /// Launches with every kernel that drawing can use.
+    pub(super) fn every_kernel(&self, logits: Slice) -> Vec<Dispatch> {
+        let settings = SamplingSettings { presence_penalty: 0.5, ..SamplingSettings::default() };
+        let logprobs = Logprobs::Top(1);
+        let draw = Draw { settings: &settings, logprobs, context: &[0], pending: None, index: 0 };
+        let mut tables = DrawTables::default();
+        tables.fill(&[draw], self.limits.vocab);
+        let (inputs, results) = &self.places[0];
+        let places = (inputs, &self.scratch, results);
+        let mut dispatches = tables.dispatches(self.limits.vocab, logits, places, results.tokens).to_vec();
+        dispatches.push(self.feed(self.fed.part(0, 4)).dispatch());
+        dispatches
+    }
+}
+
+impl Pipeline for GpuModel {
+    fn draws(&self, settings: &SamplingSettings, logprobs: Logprobs) -> bool {
+        self.draws.limits.allow(settings, logprobs)
+    }
+
+    fn submit(&mut self, step: &Step, draws: &[Draw<'_>]) -> Result<(), BackendError> {
+        step.validate_after(&self.limits, self.draws.last_samples)?;
+        let waits = step.tokens.iter().any(|&token| pending_sample(token).is_some());
+        let (mut dispatches, _) = self.encode(step, waits)?;
+        let (inputs, results) = self.draws.places[self.draws.next];
+        let mut tables = self.draws.spare.pop().unwrap_or_default();
+        tables.fill(draws, self.draws.limits.vocab);
+        let mut start = || -> Result<Submission, DeviceError> {
+            if !draws.is_empty() {
+                tables.write(&mut *self.device, &inputs)?;
+                let previous = (self.draws.next + STEP_BUFFERS - 1) % STEP_BUFFERS;
+                let previous = self.draws.places[previous].1.tokens;
+                let places = (&inputs, &self.draws.scratch, &results);
+                let logits = self.lowering.logits(draws.len());
+                dispatches.extend(tables.dispatches(self.draws.limits.vocab, logits, places, previous));
+            }
+            self.device.submit(&with_barriers(std::mem::take(&mut dispatches)), Profile::Whole)
+        };
+        let submission = start().map_err(failed)?;
+        self.draws.next = (self.draws.next + 1) % STEP_BUFFERS;
+        self.draws.last_samples = draws.len();
+        self.draws.under_way.push_back(UnderWay { submission, tables, results });
+        Ok(())
+    }
+
+    fn collect(&mut self) -> Result<Vec<Result<Sampled, DrawFailure>>, BackendError> {
+        let UnderWay { submission, tables, results } =
+            self.draws.under_way.pop_front().expect("a step is under way");
+        let drawn = match self.device.wait(submission) {
+            Ok(timing) => {
+                self.timing = timing;
+                tables.read(&mut *self.device, &results)
+            }
+            Err(error) => Err(error),
+        };
+        self.draws.spare.push(tables);
+        drawn.map_err(failed)
+    }
+}
