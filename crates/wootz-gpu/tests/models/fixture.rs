@@ -37,6 +37,54 @@ pub fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../wootz-backend/tests/fixtures")
 }
 
+/// The quantised model that ships with the program.
+pub fn shipped() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/tales-7m.Q8_0.gguf")
+}
+
+/// How a checkpoint is changed.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Rewrite {
+    /// Tensors begin at odd addresses.
+    OddStart,
+    /// All tensors are bf16.
+    BFloat16,
+}
+
+/// A copy of a Hugging Face folder with its tensors written anew.
+pub fn rewritten(folder: &Path, how: Rewrite) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    std::fs::copy(folder.join("config.json"), copy.path().join("config.json")).unwrap();
+    let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
+    for tensor in Checkpoint::open(folder).unwrap().tensors() {
+        let start = data.len();
+        let values = tensor.to_f32();
+        let kind = match how {
+            Rewrite::OddStart => {
+                data.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+                "F32"
+            }
+            Rewrite::BFloat16 => {
+                data.extend(values.iter().flat_map(|&value| half::bf16::from_f32(value).to_le_bytes()));
+                "BF16"
+            }
+        };
+        let about = serde_json::json!({
+            "dtype": kind, "shape": tensor.shape, "data_offsets": [start, data.len()]
+        });
+        header.insert(tensor.name.clone(), about);
+    }
+    let mut header = serde_json::to_vec(&Value::Object(header)).unwrap();
+    let wanted = if how == Rewrite::OddStart { 1 } else { 0 };
+    while header.len() % 16 != 8 + wanted {
+        header.push(b' ');
+    }
+    let length = (header.len() as u64).to_le_bytes();
+    let file = [length.as_slice(), &header, &data].concat();
+    std::fs::write(copy.path().join("model.safetensors"), file).unwrap();
+    copy
+}
+
 /// What Transformers says about a model.
 pub struct Expected {
     pub vocab: usize,
