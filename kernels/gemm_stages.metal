@@ -9,11 +9,11 @@
 // naive: thread (n, m) of the grid walks row m and row n. Each of its two numbers is used for one multiplication, so
 // memory is read twice for each: 6 to 8 bytes for 2 operations, where an M4 Max has 0.03 bytes for an operation.
 //
-// tiled: a threadgroup of 64 threads computes 32x32 outputs, a thread 4x4 of them. 16 columns of 32 rows of the input and
-// of W are brought to threadgroup memory, where each number is used 32 times; a thread reads 4 + 4 numbers from there
-// for 16 multiplications. Steps lie transposed, [16][32]: the four numbers that a thread needs are side by side, and the
-// 8 threads of a row of the 8x8 arrangement read 128 bytes without conflict. Rows are 36 long and not 32, so that the 16
-// columns of a row, which neighbouring threads store, fall into 8 banks and not into one.
+// tiled: a threadgroup of 64 threads computes 32x32 outputs, a thread 4x4 of them. 16 columns of 32 rows of the input
+// and of W are brought to threadgroup memory, where each number is used 32 times; a thread reads 4 + 4 numbers from
+// there for 16 multiplications. Steps lie transposed, [16][32]: the four numbers that a thread needs are side by side,
+// and the 8 threads of a row of the 8x8 arrangement read 128 bytes without conflict. Rows are 36 long and not 32, so
+// that the 16 columns of a row, which neighbouring threads store, fall into 8 banks and not into one.
 //
 //        W:  n0 ....... n31                 thread (ty, tx) has rows 4 ty .. 4 ty + 4
 //   m0   +--+--+--+--+--+--+--+--+          and outputs 4 tx .. 4 tx + 4
@@ -27,9 +27,10 @@
 //   kernel          device read   written   threadgroup read   written   multiplies 8x8x8   barriers
 //TABLE//
 //
-// Each step of the way divides what the one before was short of. `tiled` reads device memory a 30th as often as `naive`.
-// The matrix unit then takes the multiplications and most reads of threadgroup memory away, and a larger tile halves
-// device reads again. Small tiles (rows8 …) read W as often as their rows ask for, once when all rows fit in a tile.
+// Each step of the way divides what the one before was short of. `tiled` reads device memory a 30th as often as
+// `naive`. The matrix unit then takes the multiplications and most reads of threadgroup memory away, and a larger tile
+// halves device reads again. Small tiles (rows8 …) read W as often as their rows ask for, once when all rows fit in a
+// tile.
 #include <metal_stdlib>
 using namespace metal;
 #include "arguments.h"

@@ -2,8 +2,11 @@
 //
 //   out[m, n] = input[m, :] · W[n, :] (+ bias[n])        input [rows, columns] f32, W [outputs, columns] in any format
 //
-// This header has the kernels, gemm_tile.h the tile that they are made of, gemm_stages.metal the simpler ones that come
-// before them and the numbers that say why. A .metal file instantiates them for its formats with GEMM_INSTANTIATE.
+// This header has the kernels, gemm_tile.h the tile that they are made of; gemm_plain.metal explains them,
+// gemm_stages.metal has the simpler ones that come before. A .metal file instantiates them for its formats:
+//
+//   GEMM_INSTANTIATE("q4_k", FormatQ4_K)          all tiles (list the format in gemm::has_all_tiles too)
+//   GEMM_INSTANTIATE_FEW("q2_k", FormatQ2_K)      64 and 16 rows, and experts
 #pragma once
 #include "common/gemm_tile.h"
 
@@ -38,8 +41,9 @@ kernel void gemm(
 
 // The same for a mixture of experts: the rows of expert e are expert_offsets[e] .. expert_offsets[e + 1], its matrix is
 // rows e · outputs .. (e + 1) · outputs of W, its bias the same part of `bias`. How many rows an expert got is known on
-// the device only, so the grid has as many tiles in x as there can be at most (one for each expert that can have rows, and
-// one for every further Rows rows), and each threadgroup counts tiles to find its own. Those that are left over end at once.
+// the device only, so the grid has as many tiles in x as there can be at most (one for each expert that can have rows,
+// and one for every further Rows rows), and each threadgroup counts tiles to find its own. Those that are left over end
+// at once.
 template <typename Format, typename T, short Rows, short Outputs, short Down, short Across>
 kernel void gemm_grouped(
     device const float* input       [[buffer(0)]],   // [rows, columns], sorted by expert

@@ -35,7 +35,7 @@ struct GemmShape {
         threads = 32 * Down * Across,
         depth = 64 / sizeof(T),
         groups = 4 / sizeof(T),                                        // of 16 columns: depth / 16
-        input_pieces = (4 / sizeof(T) * Rows + 32 * Down * Across - 1) / (32 * Down * Across),      // that a thread takes
+        input_pieces = (4 / sizeof(T) * Rows + 32 * Down * Across - 1) / (32 * Down * Across),   // of a thread
         weight_pieces = (4 / sizeof(T) * Outputs + 32 * Down * Across - 1) / (32 * Down * Across),
         input_elements = Rows * (64 / sizeof(T)),
         step_elements = (Rows + Outputs) * (64 / sizeof(T)),
@@ -97,7 +97,8 @@ inline void fetch_input(device const float* input, GemmTask task, uint columns, 
         const uint piece = thread_id + i * Shape::threads;
         const uint row = task.row + piece / Shape::groups, first = column + piece % Shape::groups * 16;
         const bool inside = piece < Shape::rows * Shape::groups && row < task.row_end && first < task.column_end;
-        device const packed_float4* source = (device const packed_float4*)(input + (inside ? ulong(row) * columns + first : 0));
+        const ulong place = inside ? ulong(row) * columns + first : 0;
+        device const packed_float4* source = (device const packed_float4*)(input + place);
         for (ushort j = 0; j < 4; j++) values[4 * i + j] = inside ? float4(source[j]) : float4(0.0f);
     }
 }
@@ -115,7 +116,8 @@ inline void fetch_weights(Matrix matrix, GemmTask task, uint outputs, uint colum
     }
 }
 
-// Stores the input's pieces, each row times its power of two (f16 only), and what sums so far are to be multiplied with.
+// Stores the input's pieces, each row times its power of two (f16 only), and what sums so far are to be multiplied
+// with.
 template <typename T, typename Shape>
 inline void put_input(threadgroup T* step, threadgroup float* factors, uint thread_id,
                       thread RowScale* scales,
@@ -129,7 +131,8 @@ inline void put_input(threadgroup T* step, threadgroup float* factors, uint thre
             for (ushort j = 0; j < 4; j++) values[4 * i + j] *= scales[i].scale;
             if (piece < Shape::rows * Shape::groups && piece % 2 == 0) factors[row] = factor;
         }
-        if (piece < Shape::rows * Shape::groups) store_piece(step, Shape::rows, row, piece % Shape::groups, values + 4 * i);
+        if (piece < Shape::rows * Shape::groups)
+            store_piece(step, Shape::rows, row, piece % Shape::groups, values + 4 * i);
     }
 }
 
@@ -144,7 +147,8 @@ inline void put_weights(threadgroup T* step, uint thread_id, thread float4* valu
 
 // ---- the tile ---------------------------------------------------------------------------------------------------
 
-// `memory` has Shape::memory float4, `factors` two for each row. `out` is [.., outputs]; bias is added where there is one.
+// `memory` has Shape::memory float4, `factors` two for each row. `out` is [.., outputs]; bias is added where there is
+// one.
 template <typename Format, typename T, typename Shape>
 inline void gemm_tile(device const float* input, Matrix matrix, device const float* bias, bool has_bias,
                       device float* out, uint outputs, uint columns, GemmTask task,

@@ -1,7 +1,7 @@
 // Tiles: small matrices that a simdgroup holds together, and the matrix unit behind them.
 //
-// A tile's elements are spread over the 32 lanes of a simdgroup, in blocks of 8x8. Kernels name what they do (fill, load,
-// multiply, reduce rows, store) and never the matrix unit, so that another one can stand behind the same names:
+// A tile's elements are spread over the 32 lanes of a simdgroup, in blocks of 8x8. Kernels name what they do (fill,
+// load, multiply, reduce rows, store) and never the matrix unit, so that another one can stand behind the same names:
 //
 //   Apple M1 to M4   a block is a simdgroup_matrix<T, 8, 8>
 //   Apple M5         Metal 4 tensor operations work on the whole tile
