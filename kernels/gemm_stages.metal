@@ -24,8 +24,15 @@
 // Twin: wootz_backend::cpu::reference::linear. What a launch does, 64 rows, 128 outputs, 256 columns, W in F16, counted
 // exactly by the emulator (`cargo nextest run -p wootz-gpu --test gemm`):
 //
-//   kernel          device read   written   threadgroup read   written   multiplies 8x8x8   barriers
-//TABLE//
+//                 device      device     threadgroup  threadgrp.        multiplies threadgrp.
+//   kernel          read     written            read   written             8x8x8   barriers
+//   naive            12582912     32768                  0         0                  0          0
+//   tiled              393216     32768            4194304    524288                  0        256
+//   rows8              655360     32768             917504    627200               4096        160
+//   rows16             393216     32768             655360    365056               4096         80
+//   rows32             262144     32768             524288    233984               4096         40
+//   head               196608     32768             360448    198912               4096         20
+//   gemm               196608     32768             360448    168448               4096         20
 //
 // Each step of the way divides what the one before was short of. `tiled` reads device memory a 30th as often as
 // `naive`. The matrix unit then takes the multiplications and most reads of threadgroup memory away, and a larger tile
