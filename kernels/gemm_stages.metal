@@ -24,8 +24,8 @@
 // Twin: wootz_backend::cpu::reference::linear. What a launch does, 64 rows, 128 outputs, 256 columns, W in F16, counted
 // exactly by the emulator (`cargo nextest run -p wootz-gpu --test gemm`):
 //
-//                 device      device     threadgroup  threadgrp.        multiplies threadgrp.
-//   kernel          read     written            read   written             8x8x8   barriers
+//                      device    device        threadgroup                   matrices threadgroup
+//   kernel               read   written               read   written         multiplied   barriers
 //   naive            12582912     32768                  0         0                  0          0
 //   tiled              393216     32768            4194304    524288                  0        256
 //   rows8              655360     32768             917504    627200               4096        160
@@ -34,10 +34,10 @@
 //   head               196608     32768             360448    198912               4096         20
 //   gemm               196608     32768             360448    168448               4096         20
 //
-// Each step of the way divides what the one before was short of. `tiled` reads device memory a 30th as often as
-// `naive`. The matrix unit then takes the multiplications and most reads of threadgroup memory away, and a larger tile
-// halves device reads again. Small tiles (rows8 …) read W as often as their rows ask for, once when all rows fit in a
-// tile.
+// Each step of the way divides what the one before was short of. `tiled` reads a 32nd of the device memory that `naive`
+// does. The matrix unit then takes the multiplications and most reads of threadgroup memory away, and a larger tile
+// halves device reads again. Small tiles (rows8 …) are for few rows: here, with 64, they read W once for each of their
+// rows of tiles; with 8 rows rows8 reads it once, as all others do, and multiplies an eighth of what `gemm` would.
 #include <metal_stdlib>
 using namespace metal;
 #include "arguments.h"

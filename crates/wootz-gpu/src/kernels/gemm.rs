@@ -184,7 +184,10 @@ pub fn has_all_tiles(format: MatrixFormat) -> bool {
     use TensorType as T;
     match format {
         MatrixFormat::Ggml(kind) => {
-            matches!(kind, T::F32 | T::F16 | T::BF16 | T::Q8_0 | T::Q4_0 | T::Q4_K | T::Q5_K | T::Q6_K | T::MXFP4)
+            matches!(
+                kind,
+                T::F32 | T::F16 | T::BF16 | T::Q8_0 | T::Q4_0 | T::Q4_K | T::Q5_K | T::Q6_K | T::MXFP4
+            )
         }
         MatrixFormat::Affine { bits, group, .. } => matches!(bits, 4 | 8) && group == 64,
         MatrixFormat::Mxfp4 => true,
