@@ -3,11 +3,13 @@
 #[path = "models/fixture.rs"]
 mod fixture;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fixture::{
-    Expected, distance, emulator, fixtures, greedy, load, logits, reference, settings, shipped, step, tiny_models,
+    Expected, distance, emulator, fixtures, greedy, load, logits, reference, settings, shipped, step,
+    tiny_models,
 };
 use wootz_backend::step::{SequenceSlice, Step};
 use wootz_backend::{BackendError, Model};
@@ -68,6 +70,21 @@ fn a_whole_model_makes_no_mistake() {
     assert!(off < TOLERANCE, "off by {off:e}");
 }
 
+/// Dispatches between two barriers run in any order, and threads and threadgroups too.
+#[test]
+fn any_order_gives_the_same_bits() {
+    let folder = fixtures().join("models/qwen3");
+    let Expected { prompt, .. } = Expected::read(&folder);
+    let run = |schedule| {
+        let mut model = load(&folder, Box::new(emulator(Checks::Plain, schedule)), Answers::Fastest);
+        logits(&mut model, &prompt)
+    };
+    let expected = run(Schedule::InOrder);
+    for seed in [1, 2, 3] {
+        assert!(run(Schedule::Random(seed)) == expected, "seed {seed}");
+    }
+}
+
 /// Five sequences, some prompts and some single tokens, some of them in the middle of a context.
 fn five(prompt: &[u32]) -> (Step, Vec<Step>) {
     let parts: [(usize, usize, Vec<u32>); 5] =
@@ -103,7 +120,7 @@ fn write_contexts(model: &mut GpuModel, prompt: &[u32]) {
 #[test]
 fn a_mixed_step_equals_separate_ones_bit_for_bit() {
     let tiny = ["llama", "mistral_window", "qwen3"].map(|name| fixtures().join("models").join(name));
-    for path in tiny.into_iter().chain([shipped()]) {
+    for path in tiny.into_iter().chain([shipped("tales-7m.Q8_0.gguf")]) {
         let prompt: Vec<u32> = (0..40).map(|place| (place * 37 + 11) % 90).collect();
         let device = Box::new(emulator(Checks::Plain, Schedule::InOrder));
         let mut model = load(&path, device, Answers::Reproducible);
@@ -275,35 +292,42 @@ fn a_shape_that_no_kernel_covers_is_refused_at_load() {
     assert!(message.starts_with(expected), "{message}");
 }
 
-/// A quantised model that people use: the one that ships with the program.
+/// Token ids of no text in particular.
+const IDS: [u32; 21] =
+    [1, 403, 407, 261, 378, 9, 44, 120, 77, 3, 1024, 612, 5, 8, 300, 301, 302, 18, 19, 20, 21];
+
+/// The first `rows` tokens as a prompt, then the last of them once more as an answer, against the reference.
+fn agrees_with_the_reference(path: &Path, rows: usize, answers: Answers) {
+    let prompt = &IDS[..rows];
+    let rounded = logits(&mut reference(path), prompt);
+    let last = &rounded[rounded.len() / rows * (rows - 1)..];
+    let mut model = load(path, Box::new(emulator(Checks::Plain, Schedule::InOrder)), answers);
+    let whole = distance(&logits(&mut model, prompt), &rounded);
+    let one = step(&prompt[rows - 1..], rows - 1, vec![0]);
+    let single = distance(model.forward(&one).unwrap(), last);
+    println!("{} {answers:?}: prompt {whole:.1e}, answer {single:.1e}", path.display());
+    assert!(whole < TOLERANCE && single < TOLERANCE, "{answers:?}: off by {whole:e} and {single:e}");
+}
+
+/// The quantised models that ship with the program: Q8_0, and Q4_K with Q6_K.
 #[test]
-fn the_model_that_ships_says_what_the_reference_says() {
-    let prompt = [1, 403, 407, 261, 378, 9, 44, 120, 77, 3, 1024, 612, 5, 8, 300, 301, 302, 18, 19, 20, 21];
-    let rounded = logits(&mut reference(&shipped()), &prompt);
-    let vocab = rounded.len() / prompt.len();
-    for answers in [Answers::Fastest, Answers::Reproducible] {
-        let mut model = load(&shipped(), Box::new(emulator(Checks::Plain, Schedule::InOrder)), answers);
-        let off = distance(&logits(&mut model, &prompt), &rounded);
-        println!("{answers:?}, prompt: {off:.1e}");
-        assert!(off < TOLERANCE, "{answers:?}: off by {off:e}");
-        let one = step(&prompt[20..], 20, vec![0]);
-        let off = distance(model.forward(&one).unwrap(), &rounded[20 * vocab..]);
-        println!("{answers:?}, answer: {off:.1e}");
-        assert!(off < TOLERANCE, "{answers:?}: off by {off:e}");
-    }
+fn shipped_models_agree_with_the_reference() {
+    agrees_with_the_reference(&shipped("tales-7m.Q8_0.gguf"), 21, Answers::Fastest);
+    agrees_with_the_reference(&shipped("tales-7m.Q8_0.gguf"), 10, Answers::Reproducible);
+    agrees_with_the_reference(&shipped("tales-46m.Q4_K_M.gguf"), 9, Answers::Fastest);
 }
 
 #[test]
 fn barriers_are_saved() {
     let device = Box::new(emulator(Checks::Plain, Schedule::InOrder));
-    let mut model = load(&shipped(), device, Answers::Fastest);
+    let mut model = load(&shipped("tales-7m.Q8_0.gguf"), device, Answers::Fastest);
     let prompt = [1; 40];
     let layers = model.spec().layers.len();
     for (what, step) in [("prompt", step(&prompt, 0, vec![0])), ("answer", step(&prompt[..1], 0, vec![0]))] {
         let dispatches = model.plan(&step).unwrap();
         let (count, needed) = (dispatches.len(), barriers(&with_barriers(dispatches)));
         println!("{what}: {count} dispatches, {needed} barriers instead of {}, {layers} layers", count - 1);
-        // At least q, k and v together, and gate and up.
-        assert!(needed + 3 * layers < count, "{needed} barriers for {count} dispatches");
+        // q, k and v run together, and gate and up.
+        assert!(needed < count - 3 * layers, "{needed} barriers for {count} dispatches");
     }
 }

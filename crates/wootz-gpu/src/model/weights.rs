@@ -241,7 +241,7 @@ impl Loader<'_> {
             }
             Place::Half(offset, file) => {
                 let (input, out) = (self.in_file(&file, tensor)?, own.part(offset, 2 * tensor.elements()));
-                self.to_half(tensor, input, out)?;
+                self.convert_to_half(tensor, input, out)?;
                 (TensorType::F16, out)
             }
         };
@@ -262,7 +262,7 @@ impl Loader<'_> {
         Ok(Slice { buffer, offset: tensor.bytes.start, length: tensor.bytes.len() })
     }
 
-    fn to_half(&mut self, tensor: &Tensor, input: Slice, out: Slice) -> Result<(), BackendError> {
+    fn convert_to_half(&mut self, tensor: &Tensor, input: Slice, out: Slice) -> Result<(), BackendError> {
         let (from, to, count) = (Number::BF16, Number::F16, tensor.elements());
         let convert = Command::Dispatch(Convert { from, to, count, input, out }.dispatch());
         let submitted = self.device.submit(&[convert], Profile::Whole);

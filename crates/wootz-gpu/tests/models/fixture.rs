@@ -37,9 +37,9 @@ pub fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../wootz-backend/tests/fixtures")
 }
 
-/// The quantised model that ships with the program.
-pub fn shipped() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/tales-7m.Q8_0.gguf")
+/// A quantised model that ships with the program.
+pub fn shipped(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models").join(file)
 }
 
 /// How a checkpoint is changed.
