@@ -55,6 +55,13 @@ impl DeviceName {
     #[cfg(not(target_os = "macos"))]
     pub const GPU: DeviceName = DeviceName::Emulator;
 
+    /// The words for all GPUs, for messages.
+    pub fn names() -> String {
+        let gpus = DeviceName::value_variants().iter().filter(|name| **name != DeviceName::Cpu);
+        let words = gpus.filter_map(|name| name.to_possible_value());
+        words.map(|word| word.get_name().to_owned()).collect::<Vec<_>>().join(" or ")
+    }
+
     /// Opens the GPU; `None` for the processor, which needs no opening. `threads` are the emulator's.
     pub fn open(self, threads: Option<usize>) -> Result<Option<Box<dyn Device>>, Failure> {
         match self {

@@ -2,6 +2,7 @@
 
 pub mod ideal;
 pub mod memory;
+pub mod plan;
 pub mod report;
 pub mod statistics;
 pub mod workload;

@@ -3,24 +3,30 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
 use wootz_backend::Binding;
 use wootz_backend::cpu::limits::{self, Limits};
 use wootz_backend::cpu::{CpuModel, CpuSettings};
 use wootz_backend::model::Model;
 use wootz_backend::program::program;
+use wootz_gpu::chips::{self, CHIPS, Chip};
+use wootz_gpu::model::GpuSettings;
 use wootz_spec::ModelSpec;
 use wootz_weights::Checkpoint;
 
 use crate::bench::ideal::Demand;
 use crate::bench::memory;
+use crate::bench::plan::{self, Plan, Question, parts_table};
 use crate::bench::report::{Measurement, Report};
 use crate::bench::statistics::Summary;
 use crate::bench::workload::Workload;
+use crate::device::{self, DeviceName};
 use crate::failure::Failure;
 use crate::loading;
 use crate::model_path;
+use crate::table::bytes;
 
 /// Arguments of `wootz bench`.
 #[derive(Debug, Args)]
@@ -29,6 +35,8 @@ use crate::model_path;
   wootz bench model.gguf -p 128,512 -n 64,256  several lengths; 0 leaves a kind out
   wootz bench model.gguf -t 1,2,4 -b 1,4,16    threads, and sequences generated together
   wootz bench model.gguf --json | jq .results
+  wootz bench --plan model.gguf                what physics allows on each of Apple's chips
+  wootz bench --plan model.gguf --device m4-max
 
 First the machine's own limits are measured: how fast it reads memory, and how many int8, int16 and f32
 operations it can do. \"Of the limit\" is the least time in which the model's matrices could be read and
@@ -55,6 +63,12 @@ pub struct BenchArguments {
     /// Write JSON instead of tables
     #[arg(long)]
     json: bool,
+    /// Measure nothing: list what each kernel has to move and compute, and the best speed that a chip allows
+    #[arg(long, conflicts_with_all = ["threads", "repeats", "no_limits"])]
+    plan: bool,
+    /// Where the model runs: cpu, metal (on a Mac) or emulator; with --plan a chip (m4-max, m1-pro-14, …) or all of them
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
     /// Leave out the machine's limits, which take 768 MiB of memory and a second or two to measure
     #[arg(long)]
     no_limits: bool,
@@ -69,6 +83,12 @@ pub fn run(arguments: &BenchArguments) -> Result<(), Failure> {
     let checkpoint = Checkpoint::open(&path)?;
     let spec = loading::spec(&checkpoint)?;
     let workloads = workloads(arguments, &spec)?;
+    if arguments.plan {
+        return plan(arguments, &spec, &checkpoint, &workloads);
+    }
+    if let Some(name) = arguments.device.as_deref().filter(|name| *name != "cpu") {
+        return on_gpu(arguments, name, &spec, &checkpoint, &workloads);
+    }
     let threads: Vec<usize> = match arguments.threads.as_slice() {
         [] => vec![CpuSettings::default().threads],
         given => given.iter().map(|&count| count.into()).collect(),
@@ -100,18 +120,116 @@ pub fn run(arguments: &BenchArguments) -> Result<(), Failure> {
     }
     report.peak_resident_bytes = memory::peak_resident();
     bar.finish_and_clear();
+    print(arguments, &report, &report.text())
+}
+
+fn print(arguments: &BenchArguments, report: &impl Serialize, text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     if arguments.json {
-        let json = serde_json::to_string_pretty(&report);
+        let json = serde_json::to_string_pretty(report);
         writeln!(
             out,
             "{}",
             json.map_err(|error| Failure::new(format!("cannot write the report: {error}")))?
         )?;
     } else {
-        write!(out, "{}", report.text())?;
+        write!(out, "{text}")?;
     }
     Ok(())
+}
+
+/// The best speed that chips allow.
+fn plan(
+    arguments: &BenchArguments,
+    spec: &ModelSpec,
+    checkpoint: &Checkpoint,
+    workloads: &[Workload],
+) -> Result<(), Failure> {
+    let chosen: Vec<&'static Chip> = match &arguments.device {
+        None => CHIPS.iter().collect(),
+        Some(name) => {
+            let chip = chips::parse(name);
+            vec![chip.ok_or_else(|| {
+                let mut names: Vec<String> = CHIPS.iter().map(Chip::short_name).collect();
+                names.dedup();
+                Failure::Usage(format!(
+                    "{name} is no chip of Apple's that is known here: {}",
+                    names.join(", ")
+                ))
+            })?]
+        }
+    };
+    let CpuSettings { pages, rows, samples, .. } = room(workloads);
+    let settings = GpuSettings { pages, rows, samples, ..Default::default() };
+    let question = Question { spec, checkpoint, workloads, settings };
+    let plans = chosen.into_iter().map(|chip| Plan::new(&question, chip)).collect::<Result<Vec<_>, _>>()?;
+    let mut text = String::new();
+    if let [plan] = plans.as_slice() {
+        text += &format!("{} of device memory: weights, keys and values, activations\n", bytes(plan.memory));
+        for best in &plan.workloads {
+            text += &format!("\n{}, its last step\n\n{}", best.test, parts_table(best));
+        }
+        text += "\n";
+    }
+    text += &plan::table(&plans).to_string();
+    text += "\nA model of the machines, not a measurement: tokens a second if each kernel reached its limit, and\n\
+             launching it took no time.\n";
+    print(arguments, &plans, &text)
+}
+
+/// Measures a model on a GPU.
+fn on_gpu(
+    arguments: &BenchArguments,
+    name: &str,
+    spec: &ModelSpec,
+    checkpoint: &Checkpoint,
+    workloads: &[Workload],
+) -> Result<(), Failure> {
+    let device = DeviceName::from_str(name, true).map_err(|_| {
+        Failure::Usage(format!("no device {name}: cpu, {} (chips go with --plan)", DeviceName::names()))
+    })?;
+    let threads = arguments.threads.first().map(|&count| count.into());
+    let Some(gpu) = device.open(threads)? else { return Err(Failure::Usage(format!("{name} is no GPU"))) };
+    let CpuSettings { pages, rows, samples, .. } = room(workloads);
+    let settings =
+        GpuSettings { pages, rows, samples, choices: device::known(gpu.facts()), ..Default::default() };
+    let facts = gpu.facts().clone();
+    let mut model = loading::load_on_gpu(spec.clone(), checkpoint, gpu, &settings)?;
+    let bar = progress_bar(workloads.len() * arguments.repeats as usize);
+    let weights = model.memory().weights;
+    let mut report = Report {
+        model: checkpoint.path().display().to_string(),
+        architecture: spec.architecture.clone(),
+        weight_bytes: (weights.mapped + weights.own) as usize,
+        instructions: format!("{} ({})", facts.name, facts.driver),
+        limits: Vec::new(),
+        results: Vec::new(),
+        peak_resident_bytes: None,
+    };
+    for &workload in workloads {
+        bar.set_message(workload.name());
+        workload.warm_up(&mut model)?;
+        let mut seconds = Vec::new();
+        for _ in 0..arguments.repeats {
+            seconds.push(workload.run(&mut model)?.as_secs_f64());
+            bar.inc(1);
+        }
+        let rates: Vec<f64> = seconds.iter().map(|seconds| workload.tokens() as f64 / seconds).collect();
+        report.results.push(Measurement {
+            test: workload.name(),
+            kind: workload.kind(),
+            tokens: workload.length(),
+            batch: workload.batch(),
+            threads: facts.cores.unwrap_or(0) as usize,
+            tokens_per_second: Summary::of(&rates),
+            seconds,
+            share_of_limit: None,
+            bound: None,
+        });
+    }
+    report.peak_resident_bytes = memory::peak_resident();
+    bar.finish_and_clear();
+    print(arguments, &report, &report.text())
 }
 
 /// The machine's limits for each number of threads.
