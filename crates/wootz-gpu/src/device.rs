@@ -238,8 +238,8 @@ pub enum Family {
 
 /// A GPU, or what stands in for one.
 ///
-/// Memory is allocated at load and never during a step. The host writes and reads a buffer only while no
-/// submission that uses it is under way; the caller sees to that.
+/// Memory is allocated at load and never during a step. The host writes bytes only while no submission that uses them
+/// is under way, and reads them only while none that writes them is; the caller sees to that.
 pub trait Device: Send {
     /// What it is.
     fn facts(&self) -> &DeviceFacts;

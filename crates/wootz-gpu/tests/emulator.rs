@@ -86,6 +86,7 @@ fn a_host_that_does_not_wait_is_refused() {
     let message = device.write(a.part(0, 4), &[0; 4]).unwrap_err().to_string();
     assert!(message.contains("while submission 0 is under way"), "{message}");
     assert!(device.read(b, &mut [0; 128]).is_err());
+    device.read(a, &mut [0; 128]).unwrap();
     device.write(c, &[0; 128]).unwrap();
     device.wait(submission).unwrap();
     device.write(a.part(0, 4), &[7; 4]).unwrap();

@@ -1,11 +1,13 @@
 //! Whole models on the emulator: every op through its kernels, against the CPU's reference and golden tokens.
 
+#[path = "models/engine.rs"]
+mod engine;
 #[path = "models/fixture.rs"]
 mod fixture;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use fixture::{
     Expected, distance, emulator, fixtures, greedy, load, logits, reference, settings, shipped, step,
@@ -168,12 +170,15 @@ struct Wrapped {
     device: Emulator,
     facts: DeviceFacts,
     fail: Arc<AtomicBool>,
+    waited: u64,
+    /// The most submissions that were under way together.
+    most: Arc<AtomicU64>,
 }
 
 impl Wrapped {
     fn new(fail: Arc<AtomicBool>) -> Wrapped {
         let device = emulator(Checks::Plain, Schedule::InOrder);
-        Wrapped { facts: device.facts().clone(), device, fail }
+        Wrapped { facts: device.facts().clone(), device, fail, waited: 0, most: Arc::default() }
     }
 }
 
@@ -202,10 +207,13 @@ impl Device for Wrapped {
     fn submit(&mut self, commands: &[Command], profile: Profile) -> Result<Submission, DeviceError> {
         // A command buffer that stops in the middle has run what came before.
         let count = if self.fail.load(Ordering::Relaxed) { commands.len() / 2 } else { commands.len() };
-        self.device.submit(&commands[..count], profile)
+        let submission = self.device.submit(&commands[..count], profile)?;
+        self.most.fetch_max(submission.0 + 1 - self.waited, Ordering::Relaxed);
+        Ok(submission)
     }
     fn wait(&mut self, submission: Submission) -> Result<Timing, DeviceError> {
         let outcome = self.device.wait(submission);
+        self.waited = self.waited.max(submission.0 + 1);
         if self.fail.swap(false, Ordering::Relaxed) {
             let (device, message) = ("test".to_owned(), "it was told to".to_owned());
             return Err(DeviceError::Fault { device, kernel: None, message });

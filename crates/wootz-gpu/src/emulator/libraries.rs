@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
 
 use msl::emulator::Library;
 use msl::{Mode, MslError, Options, Source};
@@ -67,17 +66,24 @@ impl Libraries {
                 missing.push(kernel.source);
             }
         }
-        let compiled = self.compile(&missing);
+        let mut ready: Vec<&str> = self.opened.keys().copied().collect();
+        let compiled = self.compile(&missing, &mut |file| {
+            ready.extend(file);
+            progress(kernels.iter().filter(|kernel| ready.contains(&kernel.source.file)).count());
+        });
+        // What compiled is kept, whatever became of the others.
+        let mut failed = None;
         for (source, library) in missing.iter().zip(compiled) {
             match library {
                 Ok(library) => drop(self.opened.insert(source.file, library)),
                 Err(error) => {
                     self.refused.insert(source.file, error.clone());
-                    return Err(error);
+                    failed.get_or_insert(error);
                 }
             }
-            let ready = kernels.iter().filter(|kernel| self.opened.contains_key(kernel.source.file)).count();
-            progress(ready);
+        }
+        if let Some(error) = failed {
+            return Err(error);
         }
         kernels.iter().filter(ours).try_for_each(|kernel| match self.library(*kernel) {
             Some(library) if library.interface().entry_point(kernel.entry).is_some() => Ok(()),
@@ -89,27 +95,43 @@ impl Libraries {
         })
     }
 
-    fn compile(&self, sources: &[&'static KernelSource]) -> Vec<Result<Library, DeviceError>> {
+    /// Compiles several sources at once. `done` is called at the beginning, and with each file that is done.
+    fn compile(
+        &self,
+        sources: &[&'static KernelSource],
+        done: &mut dyn FnMut(Option<&'static str>),
+    ) -> Vec<Result<Library, DeviceError>> {
         if let [source] = sources {
-            return vec![compile(source, &self.options)];
+            done(None);
+            let library = compile(source, &self.options);
+            done(Some(source.file));
+            return vec![library];
         }
         let next = AtomicUsize::new(0);
-        let results: Vec<Mutex<Option<Result<Library, DeviceError>>>> =
-            sources.iter().map(|_| Mutex::new(None)).collect();
-        let work = || {
+        let (sender, receiver) = mpsc::channel();
+        let work = |sender: mpsc::Sender<_>| {
             loop {
                 let place = next.fetch_add(1, Ordering::Relaxed);
                 let Some(source) = sources.get(place) else { return };
-                let result = compile(source, &self.options);
-                *results[place].lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+                if sender.send((place, compile(source, &self.options))).is_err() {
+                    return;
+                }
             }
         };
+        let mut results: Vec<Option<_>> = sources.iter().map(|_| None).collect();
+        done(None);
         std::thread::scope(|scope| {
-            (1..self.compilers.min(sources.len())).for_each(|_| drop(scope.spawn(work)));
-            work();
+            for _ in 0..self.compilers.min(sources.len()) {
+                let sender = sender.clone();
+                scope.spawn(|| work(sender));
+            }
+            drop(sender);
+            for (place, result) in receiver {
+                results[place] = Some(result);
+                done(Some(sources[place].file));
+            }
         });
-        let taken = results.into_iter().map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner));
-        taken.map(|result| result.expect("every source was taken by a compiler")).collect()
+        results.into_iter().map(|result| result.expect("every source was taken by a compiler")).collect()
     }
 
     /// The library of a kernel that was prepared.

@@ -19,7 +19,8 @@ pub use msl::emulator::{Counts, Schedule};
 use wootz_weights::MappedFile;
 
 use crate::device::{
-    BufferId, Command, Device, DeviceError, DeviceFacts, Family, Kernel, Profile, Slice, Submission, Timing,
+    Access, BufferId, Command, Device, DeviceError, DeviceFacts, Family, Kernel, Profile, Slice, Submission,
+    Timing,
 };
 use libraries::Libraries;
 use memory::Memory;
@@ -111,15 +112,18 @@ impl Emulator {
         &self.counts
     }
 
-    /// Refuses to touch memory that a submission under way uses.
-    fn unused(&self, slice: Slice, what: &str) -> Result<(), DeviceError> {
+    /// Refuses to write to memory that a submission under way uses, and to read what one writes.
+    fn unused(&self, slice: Slice, host: Access) -> Result<(), DeviceError> {
+        let conflict =
+            |used: Slice, access| used.overlaps(&slice) && (host != Access::Read || access != Access::Read);
         for (submission, commands, _) in &self.waiting {
             let dispatches = commands.iter().filter_map(|command| match command {
                 Command::Dispatch(dispatch) => Some(dispatch),
                 Command::Barrier => None,
             });
             for dispatch in dispatches {
-                if let Some((used, _)) = dispatch.slices().find(|(used, _)| used.overlaps(&slice)) {
+                if let Some((used, _)) = dispatch.slices().find(|&(used, access)| conflict(used, access)) {
+                    let what = if host == Access::Read { "reads" } else { "writes" };
                     let (from, end) = (slice.offset, slice.offset + slice.length);
                     let number = submission.0;
                     return Err(fault(
@@ -173,12 +177,12 @@ impl Device for Emulator {
     }
 
     fn write(&mut self, to: Slice, bytes: &[u8]) -> Result<(), DeviceError> {
-        self.unused(to, "writes")?;
+        self.unused(to, Access::Write)?;
         self.memory.write(to, bytes)
     }
 
     fn read(&mut self, from: Slice, bytes: &mut [u8]) -> Result<(), DeviceError> {
-        self.unused(from, "reads")?;
+        self.unused(from, Access::Read)?;
         self.memory.read(from, bytes)
     }
 

@@ -151,7 +151,7 @@ impl DrawTables {
         previous: Slice,
     ) -> ArrayVec<Dispatch, 3> {
         let (samples, top) = (self.rows.len(), self.top());
-        let changes = self.rows.iter().any(SampleRow::changes_logits).then(|| Changes {
+        let changes = self.rows.iter().any(SampleRow::changes_logits).then_some(Changes {
             logits: scratch.changed,
             counts: scratch.counts,
             // Nobody asks for a mask, so none is looked at.
@@ -161,7 +161,7 @@ impl DrawTables {
             history: inputs.history,
             previous,
         });
-        let logprobs = self.rows.iter().any(|row| row.logprobs != 0).then(|| sample::Logprobs {
+        let logprobs = self.rows.iter().any(|row| row.logprobs != 0).then_some(sample::Logprobs {
             top,
             chosen: results.chosen,
             top_tokens: results.top_tokens,

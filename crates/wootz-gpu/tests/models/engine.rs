@@ -1,0 +1,150 @@
+//! The engine over a device: steps follow each other without a wait, tokens are drawn on the device, and the answers are
+//! those of a host that waits for each step's logits and draws itself.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use wootz_backend::cache::CacheShape;
+use wootz_backend::step::{Step, StepLimits};
+use wootz_backend::{BackendError, Model};
+use wootz_engine::{
+    Engine, EngineError, EventKind, FinishReason, Logprobs, PenaltyWindow, Request, Sampled, SamplingSettings,
+};
+use wootz_gpu::model::GpuModel;
+use wootz_gpu::select::Answers;
+use wootz_spec::ModelSpec;
+
+use super::Wrapped;
+use super::fixture::{Expected, fixtures, load};
+
+/// A model whose device does not draw.
+struct WithoutPipeline(GpuModel);
+
+impl Model for WithoutPipeline {
+    fn spec(&self) -> &ModelSpec {
+        self.0.spec()
+    }
+    fn cache(&self) -> CacheShape {
+        self.0.cache()
+    }
+    fn limits(&self) -> StepLimits {
+        self.0.limits()
+    }
+    fn forward(&mut self, step: &Step) -> Result<&[f32], BackendError> {
+        self.0.forward(step)
+    }
+}
+
+fn request(prompt: &[u32], sampling: SamplingSettings, logprobs: Logprobs) -> Request {
+    let max_tokens = NonZeroUsize::new(12);
+    Request { prompt: prompt.to_vec(), sampling, max_tokens, end_tokens: Vec::new(), logprobs }
+}
+
+/// Requests of several lengths and all kinds of sampling.
+fn requests(prompt: &[u32]) -> Vec<Request> {
+    let top = |count| Logprobs::Top(count);
+    let penalised = SamplingSettings {
+        repetition_penalty: 1.3,
+        presence_penalty: 0.4,
+        penalty_window: PenaltyWindow::Last(4),
+        logit_bias: vec![(3, 2.0), (5, f32::NEG_INFINITY)],
+        seed: 11,
+        ..SamplingSettings::plain(1.1)
+    };
+    let filtered = SamplingSettings { seed: 7, ..SamplingSettings::default() };
+    vec![
+        request(prompt, SamplingSettings::greedy(), Logprobs::None),
+        request(&prompt[..3], filtered.clone(), top(3)),
+        request(&prompt[5..20], penalised.clone(), Logprobs::None),
+        request(&prompt[..1], penalised, top(2)),
+        request(&prompt[9..11], SamplingSettings { seed: 3, ..filtered }, Logprobs::None),
+    ]
+}
+
+/// The answer to each request, all submitted at once.
+fn answers(model: Box<dyn Model>, requests: &[Request]) -> Vec<Result<Vec<Sampled>, EngineError>> {
+    let engine = Engine::start(model, 4).unwrap();
+    let streams: Vec<_> = requests.iter().map(|request| engine.submit(request.clone()).unwrap()).collect();
+    let answer = |stream: wootz_engine::EventStream| {
+        let mut tokens = Vec::new();
+        loop {
+            match stream.next_event()? {
+                EventKind::Prompted { .. } => {}
+                EventKind::Token(token) => tokens.push(token),
+                EventKind::Finished { reason, .. } => {
+                    assert_eq!(reason, FinishReason::MaxTokens);
+                    return Ok(tokens);
+                }
+                EventKind::Failed(error) => return Err(error),
+            }
+        }
+    };
+    streams.into_iter().map(answer).collect()
+}
+
+/// The device adds up probabilities in another order than the host, so log probabilities may differ in the last bits.
+fn assert_alike(found: &[Sampled], expected: &[Sampled], which: usize) {
+    let ids = |answer: &[Sampled]| answer.iter().map(|sampled| sampled.token).collect::<Vec<u32>>();
+    assert_eq!(ids(found), ids(expected), "request {which}");
+    for (found, expected) in found.iter().zip(expected) {
+        let (Some(found), Some(expected)) = (&found.logprobs, &expected.logprobs) else {
+            assert_eq!(found.logprobs.is_some(), expected.logprobs.is_some(), "request {which}");
+            continue;
+        };
+        assert!((found.chosen - expected.chosen).abs() < 1e-4, "request {which}");
+        assert_eq!(found.top.len(), expected.top.len(), "request {which}");
+        for (found, expected) in found.top.iter().zip(&expected.top) {
+            assert_eq!(found.token, expected.token, "request {which}");
+            assert!((found.logprob - expected.logprob).abs() < 1e-4, "request {which}");
+        }
+    }
+}
+
+#[test]
+fn steps_without_a_wait_give_the_answers_of_steps_with_one() {
+    let folder = fixtures().join("models/qwen3");
+    let requests = requests(&Expected::read(&folder).prompt);
+    let model = || {
+        let device = Wrapped::new(Arc::default());
+        let most = device.most.clone();
+        (load(&folder, Box::new(device), Answers::Reproducible), most)
+    };
+    let (alone, most) = model();
+    let waited = answers(Box::new(WithoutPipeline(alone)), &requests);
+    assert_eq!(most.load(Ordering::Relaxed), 1);
+    let (together, most) = model();
+    let piped = answers(Box::new(together), &requests);
+    assert_eq!(most.load(Ordering::Relaxed), 2, "steps under way together");
+    for (which, (found, expected)) in piped.into_iter().zip(waited).enumerate() {
+        assert_alike(&found.unwrap(), &expected.unwrap(), which);
+    }
+}
+
+#[test]
+fn a_fault_fails_the_requests_of_its_step_and_the_engine_goes_on() {
+    let folder = fixtures().join("models/llama");
+    let prompt = Expected::read(&folder).prompt;
+    let greedy = [request(&prompt, SamplingSettings::greedy(), Logprobs::None)];
+    let fail = Arc::new(AtomicBool::new(false));
+    let model = load(&folder, Box::new(Wrapped::new(fail.clone())), Answers::Reproducible);
+    let engine = Engine::start(Box::new(model), 4).unwrap();
+    let last = |request: &Request| {
+        let stream = engine.submit(request.clone()).unwrap();
+        let mut tokens = Vec::new();
+        loop {
+            match stream.next_event().unwrap() {
+                EventKind::Prompted { .. } => {}
+                EventKind::Token(token) => tokens.push(token.token),
+                end => return (tokens, end),
+            }
+        }
+    };
+    let (expected, _) = last(&greedy[0]);
+    fail.store(true, Ordering::Relaxed);
+    let (_, end) = last(&greedy[0]);
+    assert!(matches!(&end, EventKind::Failed(error) if error.to_string().contains("told to")), "{end:?}");
+    let (again, end) = last(&greedy[0]);
+    assert!(matches!(end, EventKind::Finished { .. }), "{end:?}");
+    assert_eq!(again, expected);
+}
