@@ -32,27 +32,30 @@ impl Metal {
         profile: Profile,
         submission: Submission,
     ) -> Result<InFlight, DeviceError> {
+        for dispatch in commands.iter().filter_map(launched) {
+            self.check(dispatch)?;
+        }
         autoreleasepool(|_| {
             let timestamps = match profile {
                 Profile::Whole => None,
                 Profile::Kernels => Timestamps::new(&self.device, commands),
             };
-            let mut buffers = Vec::new();
-            for part in self.parts(commands) {
+            let parts = self.parts(commands);
+            let mut buffers = Vec::with_capacity(parts.len());
+            for (index, part) in parts.iter().enumerate() {
                 let buffer = self.command_buffer()?;
                 match &timestamps {
                     None => self.encode_together(&buffer, part)?,
                     Some(timestamps) => self.encode_one_by_one(&buffer, part, timestamps)?,
                 }
+                if index + 1 == parts.len() {
+                    buffer.encodeSignalEvent_value(ProtocolObject::from_ref(&*self.queue.done), submission.0);
+                }
+                // At once: a queue has only so many buffers that are not committed, and gives out no more.
+                buffer.commit();
                 buffers.push(buffer);
             }
-            if buffers.is_empty() {
-                buffers.push(self.command_buffer()?);
-            }
-            let last = buffers.last().expect("there is at least one");
-            last.encodeSignalEvent_value(ProtocolObject::from_ref(&*self.queue.done), submission.0);
-            buffers.iter().for_each(|buffer| buffer.commit());
-            Ok(InFlight { submission, buffers, timestamps })
+            Ok(InFlight { submission, buffers, timestamps, done: self.queue.done.clone() })
         })
     }
 
@@ -71,7 +74,8 @@ impl Metal {
             }
             seconds += cost;
         }
-        if start < commands.len() {
+        // One at least, to signal the end.
+        if start < commands.len() || parts.is_empty() {
             parts.push(&commands[start..]);
         }
         parts
@@ -131,7 +135,7 @@ impl Metal {
                             Some(encoder) => encoder,
                             None => self.encoder(buffer, None)?,
                         };
-                        self.dispatch(open.insert(encoder), dispatch)?;
+                        self.dispatch(open.insert(encoder), dispatch);
                     }
                     Some(product) => {
                         if let Some(encoder) = open.take() {
@@ -166,7 +170,7 @@ impl Metal {
                     None => {
                         let pass = timestamps.pass(dispatch.kernel);
                         let encoder = self.encoder(buffer, pass.as_deref())?;
-                        self.dispatch(&encoder, dispatch)?;
+                        self.dispatch(&encoder, dispatch);
                         self.end(&encoder);
                     }
                     // It has no timestamps: its encoder is not ours.
@@ -178,20 +182,20 @@ impl Metal {
         Ok(())
     }
 
-    fn dispatch(
-        &self,
-        encoder: &ProtocolObject<dyn MTLComputeCommandEncoder>,
-        dispatch: &Dispatch,
-    ) -> Result<(), DeviceError> {
+    /// Whether the GPU can launch so many threads of a kernel.
+    fn check(&self, dispatch: &Dispatch) -> Result<(), DeviceError> {
         let pipeline = &self.pipelines[&dispatch.kernel];
-        let [x, y, z] = dispatch.grid.threads;
-        let threads = (x * y * z) as usize;
+        let threads = dispatch.grid.threads.iter().product::<u32>() as usize;
         let most = pipeline.maxTotalThreadsPerThreadgroup();
-        if threads > most || !threads.is_multiple_of(pipeline.threadExecutionWidth()) {
-            let reason = format!("{threads} threads a threadgroup, of at most {most} in whole SIMD groups");
-            return Err(DeviceError::Launch { kernel: format!("{:?}", dispatch.kernel), reason });
+        if threads <= most && threads.is_multiple_of(pipeline.threadExecutionWidth()) {
+            return Ok(());
         }
-        encoder.setComputePipelineState(pipeline);
+        let reason = format!("{threads} threads a threadgroup, of at most {most} in whole SIMD groups");
+        Err(DeviceError::Launch { kernel: format!("{:?}", dispatch.kernel), reason })
+    }
+
+    fn dispatch(&self, encoder: &ProtocolObject<dyn MTLComputeCommandEncoder>, dispatch: &Dispatch) {
+        encoder.setComputePipelineState(&self.pipelines[&dispatch.kernel]);
         for (index, argument) in dispatch.arguments.iter().enumerate() {
             // SAFETY: `locate` checked that the slice lies in its buffer; the bytes are copied at once.
             unsafe {
@@ -207,8 +211,18 @@ impl Metal {
                 }
             }
         }
-        encoder.dispatchThreadgroups_threadsPerThreadgroup(size(dispatch.grid.threadgroups), size([x, y, z]));
-        Ok(())
+        encoder.dispatchThreadgroups_threadsPerThreadgroup(
+            size(dispatch.grid.threadgroups),
+            size(dispatch.grid.threads),
+        );
+    }
+}
+
+/// A kernel of ours that is launched.
+fn launched(command: &Command) -> Option<&Dispatch> {
+    match command {
+        Command::Dispatch(dispatch) if MatrixProduct::of(dispatch).is_none() => Some(dispatch),
+        _ => None,
     }
 }
 

@@ -38,6 +38,8 @@ pub struct InFlight {
     pub submission: Submission,
     pub buffers: Vec<Object<dyn MTLCommandBuffer>>,
     pub timestamps: Option<Timestamps>,
+    /// Signalled with its number when it is done: its queue's event, which outlives the queue for its sake.
+    pub done: Object<dyn MTLSharedEvent>,
 }
 
 impl Queue {
@@ -76,14 +78,15 @@ impl Queue {
         in_flight: &InFlight,
         device: &ProtocolObject<dyn MTLDevice>,
     ) -> Result<Timing, String> {
-        while !self.done.waitUntilSignaledValue_timeoutMS(in_flight.submission.0, PATIENCE_MILLISECONDS) {
-            // One that failed signals nothing, and ends those after it.
-            if in_flight.buffers.iter().any(|buffer| buffer.status() == MTLCommandBufferStatus::Error) {
+        let InFlight { submission, buffers, done, .. } = in_flight;
+        while !done.waitUntilSignaledValue_timeoutMS(submission.0, PATIENCE_MILLISECONDS) {
+            // One that failed signals nothing, and the system ends those after it.
+            if buffers.iter().any(|buffer| buffer.status() == MTLCommandBufferStatus::Error) {
                 break;
             }
         }
         let mut seconds = 0.0;
-        for buffer in &in_flight.buffers {
+        for buffer in buffers {
             // The event is signalled a moment before the status says so.
             buffer.waitUntilCompleted();
             if buffer.status() == MTLCommandBufferStatus::Error {
