@@ -24,11 +24,11 @@ const OUT: &str = "target/book";
 const CHAPTERS: [(&str, &[&str]); 8] = [
     ("From tokens to numbers", &["embedding", "gather"]),
     ("Norms and rotation", &["norm", "rope"]),
-    ("Matrix times few rows", &["gemv"]),
-    ("Matrix times many rows", &["gemm"]),
-    ("Attention", &["kv_write", "attention"]),
-    ("Between the matrices", &["activation", "residual", "moe"]),
-    ("From numbers to tokens", &["sample", "feed"]),
+    ("Matrix times few rows", &["gemv", "common/gemv", "common/packet", "common/weights"]),
+    ("Matrix times many rows", &["gemm", "common/gemm", "common/tile"]),
+    ("Attention", &["kv_write", "attention", "common/attention"]),
+    ("Between the matrices", &["activation", "residual", "moe", "common/moe"]),
+    ("From numbers to tokens", &["sample", "common/draw", "common/search", "common/shares", "common/random"]),
     ("What the kernels share", &["copy", "probe", "common/"]),
 ];
 

@@ -51,24 +51,28 @@ fn push(segments: &mut Vec<Segment>, prose: &mut Vec<&str>, code: &mut Vec<&str>
     code.clear();
 }
 
-/// A comment's lines as Markdown: those set in by two columns more than the text are formulas, pictures and tables,
-/// which keep their shape.
+/// A comment's lines as Markdown: those set in by two columns more than the text, after an empty line, are formulas,
+/// pictures and tables, which keep their shape. (Without the empty line they go on with an item of a list.)
 fn markdown(lines: &[&str]) -> String {
     let mut out = String::new();
-    let mut within = false;
+    let (mut within, mut after_empty) = (false, true);
     for line in lines {
         let text = line.strip_prefix(' ').unwrap_or(line);
-        let shaped = text.starts_with("  ") && !text.trim().is_empty();
+        let empty = text.trim().is_empty();
         // An empty line between two shaped ones belongs to them; Markdown keeps it so by itself.
-        if shaped != within && !text.trim().is_empty() {
-            out.push('\n');
-            within = shaped;
-        }
-        if shaped {
-            out.push_str("    ");
+        if !empty {
+            let shaped = text.starts_with("  ") && (within || after_empty);
+            if shaped != within {
+                out.push('\n');
+                within = shaped;
+            }
+            if shaped {
+                out.push_str("    ");
+            }
         }
         out.push_str(text);
         out.push('\n');
+        after_empty = empty;
     }
     out
 }
@@ -86,6 +90,12 @@ mod tests {
         assert_eq!(segments[0].code, "#include <m>\n\nint a; // here");
         assert_eq!((segments[0].line, segments[1].line), (4, 8));
         assert_eq!(segments[1].code, "int b;");
+    }
+
+    #[test]
+    fn an_item_of_a_list_goes_on() {
+        let segments = split("// 1. First\n//    and on.\n//\n//      a table\n");
+        assert_eq!(segments[0].prose, "1. First\n   and on.\n\n\n          a table\n");
     }
 
     #[test]
