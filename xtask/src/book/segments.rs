@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn an_item_of_a_list_goes_on() {
         let segments = split("// 1. First\n//    and on.\n//\n//      a table\n");
-        assert_eq!(segments[0].prose, "1. First\n   and on.\n\n\n          a table\n");
+        assert_eq!(segments[0].prose, "1. First\n   and on.\n\n\n         a table\n");
     }
 
     #[test]
