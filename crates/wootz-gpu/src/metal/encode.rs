@@ -43,7 +43,7 @@ impl Metal {
             let parts = self.parts(commands);
             let mut buffers = Vec::with_capacity(parts.len());
             for (index, part) in parts.iter().enumerate() {
-                let buffer = self.command_buffer()?;
+                let buffer = self.command_buffer(part)?;
                 match &timestamps {
                     None => self.encode_together(&buffer, part)?,
                     Some(timestamps) => self.encode_one_by_one(&buffer, part, timestamps)?,
@@ -89,15 +89,19 @@ impl Metal {
         (bytes / bandwidth).max(work.operations as f64 / half_rate) / CERTAIN_SHARE
     }
 
-    fn command_buffer(&self) -> Result<Object<dyn MTLCommandBuffer>, DeviceError> {
-        // Unretained: the device keeps every buffer and pipeline for longer than any command buffer lives.
-        self.queue
-            .queue
-            .commandBufferWithUnretainedReferences()
-            .ok_or_else(|| self.fault("no command buffer could be made".into()))
+    fn command_buffer(&self, part: &[Command]) -> Result<Object<dyn MTLCommandBuffer>, DeviceError> {
+        let product =
+            |command: &Command| matches!(command, Command::Dispatch(_)) && launched(command).is_none();
+        // Unretained: the device keeps every buffer and pipeline for longer than any command buffer lives. What the
+        // system's library makes for a product, only the command buffer can keep.
+        let buffer = match part.iter().any(product) {
+            true => self.queue.queue.commandBuffer(),
+            false => self.queue.queue.commandBufferWithUnretainedReferences(),
+        };
+        buffer.ok_or_else(|| self.fault("no command buffer could be made".into()))
     }
 
-    fn encoder(
+    pub(super) fn encoder(
         &self,
         buffer: &ProtocolObject<dyn MTLCommandBuffer>,
         pass: Option<&MTLComputePassDescriptor>,
@@ -114,7 +118,7 @@ impl Metal {
         Ok(encoder)
     }
 
-    fn end(&self, encoder: &ProtocolObject<dyn MTLComputeCommandEncoder>) {
+    pub(super) fn end(&self, encoder: &ProtocolObject<dyn MTLComputeCommandEncoder>) {
         encoder.updateFence(&self.queue.fence);
         encoder.endEncoding();
     }

@@ -38,7 +38,7 @@ enum Storage {
     Mapped {
         views: Vec<Object<dyn MTLBuffer>>,
         step: usize,
-        _file: Arc<MappedFile>,
+        file: Arc<MappedFile>,
     },
 }
 
@@ -68,7 +68,7 @@ impl Memory {
         purpose: &'static str,
         facts: &DeviceFacts,
     ) -> Result<BufferId, DeviceError> {
-        let available = facts.memory.saturating_sub(self.device.currentAllocatedSize() as u64);
+        let available = self.available(facts);
         let refused = || DeviceError::OutOfMemory {
             purpose,
             bytes: bytes as u64,
@@ -90,6 +90,16 @@ impl Memory {
         let bytes = file.bytes();
         // The last page of a mapping is whole in memory even where the file ends within it.
         let total = bytes.len().next_multiple_of(PAGE);
+        let available = self.available(facts);
+        let refused = |length: usize| DeviceError::OutOfMemory {
+            purpose: "the mapped weights",
+            bytes: length as u64,
+            available,
+            device: facts.name.clone(),
+        };
+        if total as u64 > available {
+            return Err(refused(total));
+        }
         let longest = facts.buffer_bytes as usize / (2 * PAGE) * (2 * PAGE);
         let (length, step) = if total <= longest { (total, total) } else { (longest, longest / 2) };
         let mut views = Vec::new();
@@ -108,12 +118,7 @@ impl Memory {
                     None,
                 )
             };
-            let view = view.ok_or_else(|| DeviceError::OutOfMemory {
-                purpose: "the mapped weights",
-                bytes: length as u64,
-                available: facts.memory.saturating_sub(self.device.currentAllocatedSize() as u64),
-                device: facts.name.clone(),
-            })?;
+            let view = view.ok_or_else(|| refused(length))?;
             self.hold(&view);
             views.push(view);
             if start + length >= total {
@@ -122,7 +127,7 @@ impl Memory {
             start += step;
         }
         self.commit();
-        Ok(self.insert(Storage::Mapped { views, step, _file: Arc::clone(file) }))
+        Ok(self.insert(Storage::Mapped { views, step, file: Arc::clone(file) }))
     }
 
     pub fn release(&mut self, buffer: BufferId) {
@@ -178,6 +183,17 @@ impl Memory {
             std::ptr::copy_nonoverlapping(source, bytes.as_mut_ptr(), bytes.len());
         }
         Ok(())
+    }
+
+    /// What is left of the recommended working set. Metal's own count would take a file's overlapping views for as many
+    /// files.
+    fn available(&self, facts: &DeviceFacts) -> u64 {
+        let bytes = |storage: &Storage| match storage {
+            Storage::Allocated(buffer) => buffer.length(),
+            Storage::Mapped { file, .. } => file.bytes().len(),
+        };
+        let held: usize = self.buffers.values().map(bytes).sum();
+        facts.memory.saturating_sub(held as u64)
     }
 
     fn insert(&mut self, storage: Storage) -> BufferId {

@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 use objc2::rc::Retained;
 use objc2::runtime::ProtocolObject;
-use objc2_metal::{MTLComputePipelineState, MTLCreateSystemDefaultDevice, MTLDevice};
+use objc2_metal::{MTLCommandBuffer, MTLComputePipelineState, MTLCreateSystemDefaultDevice, MTLDevice};
 use wootz_weights::MappedFile;
 
 use crate::device::{
@@ -112,8 +112,22 @@ impl Metal {
         Ok(())
     }
 
+    /// Waits until nothing runs, without asking how it ended.
+    fn settle(&self) {
+        self.in_flight.iter().flat_map(|under_way| &under_way.buffers).for_each(|buffer| {
+            buffer.waitUntilCompleted();
+        });
+    }
+
     fn fault(&self, message: String) -> DeviceError {
         DeviceError::Fault { device: self.facts.name.clone(), kernel: None, message }
+    }
+}
+
+impl Drop for Metal {
+    /// Command buffers use memory and pipelines without holding them, so none may outlive the device.
+    fn drop(&mut self) {
+        self.settle();
     }
 }
 
@@ -180,6 +194,8 @@ impl Device for Metal {
             outcome = Err(self.fault(failure));
         }
         if outcome.is_err() {
+            // What is still under way refers to the old fence without holding it, and must not run beside what comes.
+            self.settle();
             self.queue.renew(&self.device, self.memory.residency())?;
         }
         outcome

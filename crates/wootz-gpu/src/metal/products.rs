@@ -14,7 +14,8 @@ use crate::product::MatrixProduct;
 
 impl Metal {
     /// Encodes `out = left · rightᵀ`. The library makes an encoder of its own, which does not know our fence, so an
-    /// event of the command buffer orders it with what is before and after.
+    /// event orders it with what is before and after in this command buffer. Encoders without commands, which wait
+    /// for the fence and hand it on, order it with other command buffers.
     pub(super) fn product(
         &self,
         buffer: &ProtocolObject<dyn MTLCommandBuffer>,
@@ -29,6 +30,7 @@ impl Metal {
         let left = self.matrix(left, rows, inner, MPSDataType::Float16);
         let right = self.matrix(right, columns, inner, MPSDataType::Float16);
         let out = self.matrix(out, rows, columns, MPSDataType::Float32);
+        self.end(&self.encoder(buffer, None)?);
         self.queue.order(buffer);
         // SAFETY: the shapes are those of the matrices; the command buffer is being encoded and has no open encoder.
         unsafe {
@@ -38,6 +40,7 @@ impl Metal {
             multiply.encodeToCommandBuffer_leftMatrix_rightMatrix_resultMatrix(buffer, &left, &right, &out);
         }
         self.queue.order(buffer);
+        self.end(&self.encoder(buffer, None)?);
         Ok(())
     }
 

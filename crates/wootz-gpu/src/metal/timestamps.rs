@@ -80,7 +80,11 @@ impl Timestamps {
         let kernels = self.kernels.borrow();
         let mut samples = Vec::with_capacity(2 * kernels.len());
         for (index, buffer) in self.buffers.iter().enumerate() {
-            let count = (2 * kernels.len() - index * SAMPLES).min(SAMPLES);
+            // Products of the system's library take no samples, so the last buffers may be empty.
+            let count = (2 * kernels.len()).saturating_sub(index * SAMPLES).min(SAMPLES);
+            if count == 0 {
+                break;
+            }
             // SAFETY: the range is within the buffer, and its submission has ended.
             let Some(data) = (unsafe { buffer.resolveCounterRange(NSRange::new(0, count)) }) else {
                 return Vec::new();
