@@ -245,6 +245,10 @@ impl Scheduler {
         };
         let mut events = Vec::new();
         for planned in planned.unwrap_or_default() {
+            // What was cancelled meanwhile keeps none of it as a prefix either.
+            if let Some(cancelled) = self.leaving.iter_mut().find(|sequence| sequence.id == planned.request) {
+                cancelled.computed = 0;
+            }
             if let Some(index) = self.done_with(planned.request) {
                 let mut sequence = self.running.remove(index);
                 sequence.computed = 0;
