@@ -92,7 +92,8 @@ impl GpuModel {
     }
 
     /// Writes a validated step's data to the next of the step buffers, and lowers it. The buffer must not be in use: no
-    /// more than two steps are under way. With `waits`, some of its tokens are drawn by the step before.
+    /// more than two steps are under way, and only one that was submitted moves on to the next buffer. With `waits`,
+    /// some of the step's tokens are drawn by the step before.
     ///
     /// # Errors
     /// When its page tables are too long, or the device can't be written to.
@@ -101,7 +102,6 @@ impl GpuModel {
             return Err(StepError::TooMany { what: "page-table entries", found, limit }.into());
         }
         let buffer = self.step_buffers[self.next_buffer];
-        self.next_buffer = (self.next_buffer + 1) % STEP_BUFFERS;
         let mut places = self.data.fill(step, self.lowering.route(), buffer);
         let bytes = &self.data.bytes;
         self.device.write(buffer.part(0, bytes.len()), bytes).map_err(failed)?;

@@ -126,6 +126,7 @@ impl Pipeline for GpuModel {
             self.device.submit(&with_barriers(std::mem::take(&mut dispatches)), Profile::Whole)
         };
         let submission = start().map_err(failed)?;
+        self.next_buffer = (self.next_buffer + 1) % STEP_BUFFERS;
         self.draws.next = (self.draws.next + 1) % STEP_BUFFERS;
         self.draws.last_samples = draws.len();
         self.draws.under_way.push_back(UnderWay { submission, tables, results });
