@@ -152,6 +152,7 @@ kernel void moe_route(
 //
 // One threadgroup of experts · segments threads, up to 1,024. All threads of a segment read the same pair at once.
 // Bytes: 8·pairs read, 8·pairs and the offsets written.
+[[max_total_threads_per_threadgroup(1024)]]
 kernel void moe_sort(
     device const uint* chosen        [[buffer(0)]],   // [pairs]
     device uint* offsets             [[buffer(1)]],   // [experts + 1]: sorted pairs offsets[e] .. offsets[e + 1] are e's

@@ -136,6 +136,7 @@ inline void layer_norm_row(
     }
 }
 
+[[max_total_threads_per_threadgroup(1024)]]
 kernel void rms_norm(
     device const float* input       [[buffer(0)]],   // [rows, width]
     device const float* weight      [[buffer(1)]],   // [width]
@@ -153,6 +154,7 @@ kernel void rms_norm(
     rms_norm_row<false>(input, out, weight, out, args, row, partial, team);
 }
 
+[[max_total_threads_per_threadgroup(1024)]]
 kernel void add_rms_norm(
     device const float* input       [[buffer(0)]],   // [rows, width]
     device float* residual          [[buffer(1)]],   // [rows, width], updated
@@ -171,6 +173,7 @@ kernel void add_rms_norm(
     rms_norm_row<true>(input, residual, weight, out, args, row, partial, team);
 }
 
+[[max_total_threads_per_threadgroup(1024)]]
 kernel void layer_norm(
     device const float* input       [[buffer(0)]],   // [rows, width]
     device const float* weight      [[buffer(1)]],   // [width]
@@ -189,6 +192,7 @@ kernel void layer_norm(
     layer_norm_row<false>(input, out, weight, bias, out, args, row, partial, team);
 }
 
+[[max_total_threads_per_threadgroup(1024)]]
 kernel void add_layer_norm(
     device const float* input       [[buffer(0)]],   // [rows, width]
     device float* residual          [[buffer(1)]],   // [rows, width], updated

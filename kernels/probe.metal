@@ -42,6 +42,7 @@ kernel void probe_matrix_layout(
 }
 
 // One threadgroup of 1,024 threads, which fill 32 KiB and read what others wrote.
+[[max_total_threads_per_threadgroup(1024)]]
 kernel void probe_threadgroup(
     device uint* out [[buffer(0)]],   // [1024]
     uint thread_id [[thread_index_in_threadgroup]])

@@ -13,7 +13,9 @@
 // Shapes: logits f32 [rows, vocab] (never changed: log probabilities are the model's own), changed f32 [rows, vocab],
 // counts u32 [rows, vocab] (zeros before and after), SampleRow [rows], tokens u32 [rows], status u32 [rows, 2].
 //
-// Thread map: one threadgroup a row in every kernel; its threads stride over the vocabulary.
+// Thread map: one threadgroup a row in every kernel; its threads stride over the vocabulary. Kernels that are launched
+// with 1,024 threads say so (max_total_threads_per_threadgroup): left alone, Apple's compiler may take so many
+// registers for a thread that fewer fit.
 //
 // No sorting. The tokens that filters keep are the first of an order, so each filter is a search for the key where
 // the order ends (common/search.h). One pass counts the tokens within some distances of the best; if at most 2,048
@@ -60,6 +62,7 @@ inline float reach_of(device const float* x, uint vocab, float best, threadgroup
     return farthest;
 }
 
+[[max_total_threads_per_threadgroup(1024)]]
 kernel void sample_choose(
     device const float* logits       [[buffer(0)]],
     device const float* changed      [[buffer(1)]],

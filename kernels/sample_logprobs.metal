@@ -24,6 +24,7 @@ using namespace metal;
 // The most top tokens of a row.
 constant constexpr uint TOP_LIMIT = 128;
 
+[[max_total_threads_per_threadgroup(1024)]]
 kernel void sample_logprobs(
     device const float* logits       [[buffer(0)]],
     device const SampleRow* rows     [[buffer(1)]],

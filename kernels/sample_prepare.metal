@@ -40,6 +40,7 @@ kernel void feed_tokens(
     if (index < args.count) tokens[index] = resolved(entries[index], previous);
 }
 
+[[max_total_threads_per_threadgroup(1024)]]
 kernel void sample_prepare(
     device const float* logits       [[buffer(0)]],
     device float* changed            [[buffer(1)]],
