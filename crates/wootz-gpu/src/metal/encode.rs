@@ -41,13 +41,19 @@ impl Metal {
                 Profile::Kernels => Timestamps::new(&self.device, commands),
             };
             let parts = self.parts(commands);
-            let mut buffers = Vec::with_capacity(parts.len());
+            let mut buffers: Vec<Object<dyn MTLCommandBuffer>> = Vec::with_capacity(parts.len());
             for (index, part) in parts.iter().enumerate() {
-                let buffer = self.command_buffer(part)?;
-                match &timestamps {
-                    None => self.encode_together(&buffer, part)?,
-                    Some(timestamps) => self.encode_one_by_one(&buffer, part, timestamps)?,
-                }
+                let buffer = self.command_buffer(part).and_then(|buffer| {
+                    match &timestamps {
+                        None => self.encode_together(&buffer, part)?,
+                        Some(timestamps) => self.encode_one_by_one(&buffer, part, timestamps)?,
+                    }
+                    Ok(buffer)
+                });
+                // Nobody will ask after those that run already.
+                let settle =
+                    |_: &DeviceError| buffers.iter().for_each(|running| running.waitUntilCompleted());
+                let buffer = buffer.inspect_err(settle)?;
                 if index + 1 == parts.len() {
                     buffer.encodeSignalEvent_value(ProtocolObject::from_ref(&*self.queue.done), submission.0);
                 }
