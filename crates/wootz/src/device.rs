@@ -98,6 +98,16 @@ impl DeviceOptions {
                 "--gemm mps needs a Mac: Metal Performance Shaders are part of macOS".into(),
             ));
         }
+        if self.gemm == GemmName::Mps && self.device == DeviceName::Emulator {
+            return Err(Failure::Usage(
+                "--gemm mps is for --device metal: the emulator has no such library".into(),
+            ));
+        }
+        if self.gemm == GemmName::Mps && self.deterministic {
+            let what =
+                "--gemm mps can't be --deterministic: in which order the system's library adds is not known";
+            return Err(Failure::Usage(what.into()));
+        }
         Ok(())
     }
 

@@ -188,6 +188,9 @@ fn on_gpu(
     let device = DeviceName::from_str(name, true).map_err(|_| {
         Failure::Usage(format!("no device {name}: cpu, {} (chips go with --plan)", DeviceName::names()))
     })?;
+    if arguments.threads.len() > 1 {
+        return Err(Failure::Usage("with a GPU --threads takes one number: the emulator's".into()));
+    }
     let threads = arguments.threads.first().map(|&count| count.into());
     let Some(gpu) = device.open(threads)? else { return Err(Failure::Usage(format!("{name} is no GPU"))) };
     let CpuSettings { pages, rows, samples, .. } = room(workloads);
