@@ -3,11 +3,11 @@
 //! The emulator assumes things of a GPU that only a GPU can show. So on a user's machine the same cases run that run in
 //! tests, first those that ask for the assumptions themselves (the `probe` concept).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashSet};
 use std::time::Instant;
 
 use crate::case::{Case, CaseError};
-use crate::device::{Argument, BufferId, Command, Device, DeviceFacts, Dispatch, Profile};
+use crate::device::{Argument, BufferId, Command, Device, DeviceFacts, Dispatch, Kernel, Profile};
 use crate::kernels::{CONCEPTS, Concept, probe};
 
 /// What was found of one concept's kernels.
@@ -21,6 +21,8 @@ pub struct Finding {
     pub seconds: f64,
     /// The cases that failed: the entry points that they dispatch, and why.
     pub failures: Vec<Failure>,
+    /// Entry points of cases that came out right.
+    pub right: BTreeSet<&'static str>,
 }
 
 /// A case that failed.
@@ -64,40 +66,77 @@ impl Scope {
     }
 }
 
-/// Runs every case in `scope` on `device`. `progress` is told the concept, and how many of all cases are done.
+/// Whether a device has what a case's kernels are written in.
+fn runs_on(case: &Case, facts: &DeviceFacts) -> bool {
+    let needs = |dispatch: &Dispatch| dispatch.kernel.source.needs_tensor_operations();
+    facts.tensor_operations || !case.dispatches.iter().any(needs)
+}
+
+/// How far an examination has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExaminationProgress {
+    /// Kernels are being compiled, so many of all.
+    Compiling(usize, usize),
+    /// Cases of this concept run, and so many of all are done.
+    Running(&'static str, usize, usize),
+}
+
+/// Runs every case in `scope` on `device`, less those of tensor operations where it has none.
 pub fn examine(
     device: &mut dyn Device,
     scope: &Scope,
-    progress: &mut dyn FnMut(&'static str, usize, usize),
+    progress: &mut dyn FnMut(ExaminationProgress),
 ) -> Examination {
+    let facts = device.facts().clone();
     let mut concepts: Vec<&Concept> = CONCEPTS.iter().collect();
     concepts.sort_by_key(|concept| concept.name != probe::CONCEPT.name);
     let chosen: Vec<(&Concept, Vec<Case>)> = concepts
         .into_iter()
         .map(|concept| {
-            let cases = (concept.cases)().into_iter().filter(|case| scope.has(concept, case));
+            let cases = (concept.cases)().into_iter();
+            let cases = cases.filter(|case| scope.has(concept, case) && runs_on(case, &facts));
             (concept, cases.collect())
         })
         .filter(|(_, cases): &(_, Vec<Case>)| !cases.is_empty())
         .collect();
+    compile(device, &chosen, progress);
     let total = chosen.iter().map(|(_, cases)| cases.len()).sum();
     let mut done = 0;
     let mut findings = Vec::new();
     for (concept, cases) in chosen {
         let begun = Instant::now();
-        let mut failures = Vec::new();
+        let (mut failures, mut right) = (Vec::new(), BTreeSet::new());
         for case in &cases {
-            progress(concept.name, done, total);
-            if let Err(error) = case.run(device) {
-                failures.push(Failure { kernels: kernels(case), error });
+            progress(ExaminationProgress::Running(concept.name, done, total));
+            match case.run(device) {
+                Ok(()) => right.extend(kernels(case)),
+                Err(error) => failures.push(Failure { kernels: kernels(case), error }),
             }
             done += 1;
         }
         let seconds = begun.elapsed().as_secs_f64();
-        findings.push(Finding { concept: concept.name, cases: cases.len(), seconds, failures });
+        findings.push(Finding { concept: concept.name, cases: cases.len(), seconds, failures, right });
     }
     let timestamps = measures_kernels(device);
-    Examination { facts: device.facts().clone(), findings, timestamps }
+    Examination { facts, findings, timestamps }
+}
+
+/// Compiles all that the cases need, at once because that takes less time than one after another. What does not compile
+/// is no reason to stop: its cases fail by themselves.
+fn compile(
+    device: &mut dyn Device,
+    chosen: &[(&Concept, Vec<Case>)],
+    progress: &mut dyn FnMut(ExaminationProgress),
+) {
+    let mut kernels: Vec<Kernel> = Vec::new();
+    let mut known = HashSet::new();
+    for dispatch in chosen.iter().flat_map(|(_, cases)| cases).flat_map(|case| &case.dispatches) {
+        if known.insert(dispatch.kernel) {
+            kernels.push(dispatch.kernel);
+        }
+    }
+    let total = kernels.len();
+    let _ = device.prepare(&kernels, &mut |done| progress(ExaminationProgress::Compiling(done, total)));
 }
 
 /// The entry points that a case dispatches, each once.
@@ -143,25 +182,16 @@ impl Examination {
     /// to be right.
     ///
     /// A case may run several kernels, of which one is wrong. A kernel that is in failed cases only is at fault; if
-    /// every kernel of a failed case passes elsewhere, all of them are: the fault shows under conditions of that case.
+    /// every kernel of a failed case is right elsewhere, all of them are: the fault shows under conditions of that case.
     pub fn excluded(&self) -> BTreeSet<&'static str> {
-        let mut failed: BTreeMap<&'static str, usize> = BTreeMap::new();
+        let right: BTreeSet<&'static str> =
+            self.findings.iter().flat_map(|finding| &finding.right).copied().collect();
+        let mut excluded = BTreeSet::new();
         for failure in self.findings.iter().flat_map(|finding| &finding.failures) {
-            failure.kernels.iter().for_each(|kernel| *failed.entry(kernel).or_default() += 1);
-        }
-        let total = |kernel: &str| {
-            let cases = CONCEPTS.iter().flat_map(|concept| (concept.cases)());
-            cases.filter(|case| kernels(case).contains(&kernel)).count()
-        };
-        let always: BTreeSet<&'static str> = failed
-            .iter()
-            .filter(|&(kernel, &count)| count == total(kernel))
-            .map(|(kernel, _)| *kernel)
-            .collect();
-        let mut excluded = always.clone();
-        for failure in self.findings.iter().flat_map(|finding| &finding.failures) {
-            if !failure.kernels.iter().any(|kernel| always.contains(kernel)) {
-                excluded.extend(&failure.kernels);
+            let always: Vec<_> = failure.kernels.iter().filter(|kernel| !right.contains(*kernel)).collect();
+            match always.as_slice() {
+                [] => excluded.extend(&failure.kernels),
+                always => excluded.extend(always.iter().copied()),
             }
         }
         excluded

@@ -43,7 +43,7 @@ struct Family {
 }
 
 /// Measures every candidate for every shape of a model, for each number of rows. `progress` is told which shape, and how many
-/// of all are done.
+/// of all are done. Tensor operations are measured only where their results are those of the tiles.
 ///
 /// # Errors
 /// When the device fails or has no room for the scratch.
@@ -55,6 +55,7 @@ pub fn tune(
     let families = families(model);
     let answers = model.lowering().selection.answers;
     let facts = model.lowering().selection.facts.clone();
+    let excluded = model.lowering().selection.choices.excluded.clone();
     let total = families.len() * settings.rows.len();
     let mut bench = Bench::new(model.device(), &families, settings)?;
     let mut trials = Vec::new();
@@ -64,10 +65,17 @@ pub fn tune(
         let matrix = family.matrices[0];
         let shape = Shape { rows, matrix, bias: family.bias };
         progress(&shape.key(), trials.len(), total);
-        let candidates = candidates(&shape, &facts, answers);
+        let mut candidates = candidates(&shape, &facts, answers);
+        candidates.retain(|choice| choice.entries(&shape).iter().all(|&entry| !excluded.contains(entry)));
         let Some(expected) = candidates.first().map(|choice| choice.name()) else { continue };
         let mut measured = Vec::new();
+        let tiles = candidates.iter().copied().find(|choice| matches!(choice, Choice::Tiles(_)));
         for choice in candidates {
+            if choice == Choice::Tensor
+                && !tiles.map_or(Ok(true), |tiles| bench.agree(choice, tiles, rows, family))?
+            {
+                continue;
+            }
             let seconds = bench.seconds(choice, rows, family, settings.repeats)?;
             measured.push((choice.name(), seconds));
         }
@@ -145,6 +153,51 @@ impl<'a> Bench<'a> {
         Ok(Bench { device, input, bias, out, scratch })
     }
 
+    fn product(&self, matrix: StoredMatrix, rows: usize, bias: bool) -> Product {
+        Product {
+            rows,
+            matrix,
+            bias: bias.then(|| self.bias.part(0, 4 * matrix.rows)),
+            input: self.input.part(0, 4 * rows * matrix.columns),
+            scratch: self.scratch,
+            out: self.out.part(0, 4 * rows * matrix.rows),
+        }
+    }
+
+    /// Whether two choices compute the same with every matrix of a family. Both round the same factors, so only the
+    /// order of additions differs: 2⁻²⁴ for each of the thousands, as a random walk less than 2⁻¹⁶ of a typical result.
+    /// 2⁻¹⁰ leaves room for units that cut what they add, and finds every product that went wrong.
+    fn agree(
+        &mut self,
+        one: Choice,
+        other: Choice,
+        rows: usize,
+        family: &Family,
+    ) -> Result<bool, DeviceError> {
+        for &matrix in &family.matrices {
+            let product = self.product(matrix, rows, family.bias);
+            let (found, expected) = (self.result(&product, one)?, self.result(&product, other)?);
+            if !near(&found, &expected) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// What a choice computes.
+    fn result(&mut self, product: &Product, choice: Choice) -> Result<Vec<f32>, DeviceError> {
+        let out = product.out;
+        // NaN, so that nothing is taken over from before.
+        self.device.write(out, &vec![0xff; out.length])?;
+        let mut dispatches = Vec::new();
+        product.append_with(choice, &mut dispatches);
+        let submission = self.device.submit(&with_barriers(dispatches), Profile::Whole)?;
+        self.device.wait(submission)?;
+        let mut bytes = vec![0; out.length];
+        self.device.read(out, &mut bytes)?;
+        Ok(bytemuck::pod_collect_to_vec(&bytes))
+    }
+
     /// Seconds of one product, the median of several measurements after one that is not counted.
     fn seconds(
         &mut self,
@@ -155,15 +208,7 @@ impl<'a> Bench<'a> {
     ) -> Result<f64, DeviceError> {
         let mut dispatches: Vec<Dispatch> = Vec::new();
         for &matrix in &family.matrices {
-            let product = Product {
-                rows,
-                matrix,
-                bias: family.bias.then(|| self.bias.part(0, 4 * matrix.rows)),
-                input: self.input.part(0, 4 * rows * matrix.columns),
-                scratch: self.scratch,
-                out: self.out.part(0, 4 * rows * matrix.rows),
-            };
-            product.append_with(choice, &mut dispatches);
+            self.product(matrix, rows, family.bias).append_with(choice, &mut dispatches);
         }
         let kernels: Vec<_> = dispatches.iter().map(|dispatch| dispatch.kernel).collect();
         self.device.prepare(&kernels, &mut |_| ())?;
@@ -182,5 +227,32 @@ impl<'a> Bench<'a> {
         for slice in [self.input, self.bias, self.out, self.scratch] {
             self.device.release(slice.buffer);
         }
+    }
+}
+
+/// Whether each number is within 2⁻¹⁰ of the typical magnitude of those expected.
+fn near(found: &[f32], expected: &[f32]) -> bool {
+    let squares: f64 = expected.iter().map(|&value| f64::from(value) * f64::from(value)).sum();
+    let typical = (squares / expected.len() as f64).sqrt();
+    let difference = |(&found, &expected): (&f32, &f32)| (f64::from(found) - f64::from(expected)).abs();
+    found.iter().zip(expected).map(difference).all(|difference| difference <= typical / 1024.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::near;
+
+    #[test]
+    fn a_wrong_number_among_right_ones_is_seen() {
+        let expected: Vec<f32> = (0..1000).map(|index| (index as f32 * 0.1).sin()).collect();
+        let changed = |place: usize, value: f32| {
+            let mut found = expected.clone();
+            found[place] = value;
+            near(&found, &expected)
+        };
+        assert!(near(&expected, &expected));
+        assert!(changed(10, expected[10] + 5.0e-4));
+        assert!(!changed(10, expected[10] + 1.0e-3));
+        assert!(!changed(999, f32::NAN));
     }
 }

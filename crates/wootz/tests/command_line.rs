@@ -14,11 +14,34 @@ fn small() -> String {
     root().join("models/tales-7m.Q8_0.gguf").display().to_string()
 }
 
+/// The caches of tests: kernels are compiled for the emulator once.
+fn caches() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("caches")
+}
+
+/// A user who has compiled kernels, and whose devices nobody has examined yet.
+#[cfg(unix)]
+fn fresh_user() -> tempfile::TempDir {
+    let home = tempfile::tempdir().unwrap();
+    let shared = caches().join("wootz/msl");
+    std::fs::create_dir_all(&shared).unwrap();
+    std::fs::create_dir_all(home.path().join("wootz")).unwrap();
+    std::os::unix::fs::symlink(shared, home.path().join("wootz/msl")).unwrap();
+    home
+}
+
 /// Runs the binary with some standard input.
 fn wootz_with(input: &[u8], arguments: &[&str]) -> Output {
+    wootz_of(&caches(), input, arguments)
+}
+
+/// Runs the binary for a user whose caches are in this folder.
+fn wootz_of(home: &Path, input: &[u8], arguments: &[&str]) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_wootz"))
         .args(arguments)
         .current_dir(root())
+        .env("HOME", home)
+        .env("XDG_CACHE_HOME", home)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -220,6 +243,98 @@ fn what_cannot_be_done_is_said_with_the_next_step() {
     failure_of(wootz(&["run", "--no-such-option"]), 2);
     failure_of(wootz(&["dance"]), 2);
     failure_of(wootz(&[]), 2);
+}
+
+#[test]
+fn the_emulator_answers_as_the_processor_does() {
+    let model = small();
+    let on = |device, more: &[&str]| {
+        let run = ["run", &model, "Tell me a story", "--temperature", "0", "--quiet", "--device", device];
+        answer_of(wootz(&[&run[..], more].concat()))
+    };
+    let text = on("cpu", &["-n", "6"]);
+    assert_eq!(on("emulator", &["-n", "6"]), text);
+    let lines = on("emulator", &["-n", "3", "--json", "--logprobs", "2", "--deterministic"]);
+    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (end, events) = lines.split_last().unwrap();
+    assert!(text.starts_with(end["text"].as_str().unwrap()), "{end} of {text}");
+    let tokens = events.iter().filter(|event| event["type"] == "token");
+    assert!(
+        tokens.clone().count() == 3 && tokens.clone().all(|token| token["logprob"].as_f64() <= Some(0.0))
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_device_is_examined_and_what_is_wrong_is_not_used() {
+    let (home, model) = (fresh_user(), small());
+    let report = home.path().join("report.json").display().to_string();
+    let doctor = ["doctor", &model, "--device", "emulator", "--report", &report];
+    let run = ["run", &model, "Hello", "--temperature", "0", "-n", "2", "--quiet", "--device", "emulator"];
+    let ask = |arguments: &[&str]| wootz_of(home.path(), b"", arguments);
+    let table = answer_of(ask(&doctor));
+    for part in ["emulator (", "| probe ", "| gemv ", "right"] {
+        assert!(table.contains(part), "{part} is missing in {table}");
+    }
+    assert!(!table.contains("WRONG"), "{table}");
+    let report: Value = serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
+    assert!(report["device"] == "emulator" && report["findings"][0]["concept"] == "probe", "{report}");
+    let text = answer_of(ask(&run));
+
+    let find = |folder: PathBuf| folder.read_dir().ok()?.next()?.ok().map(|file| file.path());
+    let places = ["wootz/devices", "Library/Caches/wootz/devices"].map(|place| home.path().join(place));
+    let kept = places.into_iter().find_map(find).expect("the verdict is kept");
+    let verdict = |wrong: &str| {
+        let mut choices: Value = serde_json::from_slice(&std::fs::read(&kept).unwrap()).unwrap();
+        choices["excluded"] = serde_json::json!([wrong]);
+        std::fs::write(&kept, choices.to_string()).unwrap();
+    };
+    verdict("gemv_q8_0");
+    let switched = ask(&run);
+    let said = String::from_utf8_lossy(&switched.stderr).into_owned();
+    assert!(said.contains("not used on emulator") && said.contains("gemv_q8_0"), "{said}");
+    assert_eq!(answer_of(switched), text);
+    verdict("rms_norm");
+    let refused = failure_of(ask(&run), 1);
+    assert!(refused.contains("needs rms_norm") && refused.contains("--device cpu"), "{refused}");
+    // A kernel that is right again is used again.
+    answer_of(ask(&doctor));
+    answer_of(ask(&run));
+}
+
+#[test]
+fn tuning_measures_every_shape_and_the_emulator_keeps_nothing() {
+    let tune = wootz(&["tune", &small(), "--device", "emulator", "--rows", "1", "-r", "1"]);
+    let said = String::from_utf8_lossy(&tune.stderr).into_owned();
+    let table = answer_of(tune);
+    // Head, keys and values, queries and outputs, and the two shapes of the feed-forward part.
+    assert_eq!(table.lines().filter(|line| line.starts_with("| q8_0 1x")).count(), 5, "{table}");
+    assert!(said.contains("no winners are kept"), "{said}");
+}
+
+#[test]
+fn what_a_device_cannot_do_is_said() {
+    let model = small();
+    let refused = |arguments: &[&str]| failure_of(wootz(arguments), 2);
+    let cpu = refused(&["run", &model, "Hello", "--deterministic"]);
+    assert!(cpu.contains("are for GPUs"), "{cpu}");
+    assert!(refused(&["run", &model, "Hello", "--gemm", "metal"]).contains("are for GPUs"));
+    if cfg!(not(target_os = "macos")) {
+        let mps = refused(&["run", &model, "Hello", "--device", "emulator", "--gemm", "mps"]);
+        assert!(mps.contains("needs a Mac"), "{mps}");
+        assert!(refused(&["run", &model, "Hello", "--device", "metal"]).contains("emulator"));
+    }
+    assert!(refused(&["doctor", "--device", "cpu"]).contains("no kernels to examine"));
+    assert!(refused(&["tune", &model, "--device", "cpu"]).contains("nothing to tune"));
+    let missing = failure_of(wootz(&["doctor", "no/such.gguf", "--device", "emulator"]), 1);
+    assert!(missing.contains("no/such.gguf"), "{missing}");
+    let no_clang = Command::new(env!("CARGO_BIN_EXE_wootz"))
+        .args(["doctor", &model, "--device", "emulator"])
+        .env("PATH", caches())
+        .output()
+        .unwrap();
+    let no_clang = failure_of(no_clang, 1);
+    assert!(no_clang.contains("clang"), "{no_clang}");
 }
 
 #[cfg(unix)]

@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use wootz_gpu::choices::{self, Choices};
 use wootz_gpu::device::Device;
-use wootz_gpu::doctor::{Examination, Finding, Scope, examine};
+use wootz_gpu::doctor::{Examination, ExaminationProgress, Finding, Scope, examine};
 use wootz_gpu::model::{GpuModel, GpuSettings};
 use wootz_gpu::paper::Paper;
 
@@ -52,10 +52,14 @@ pub fn run(arguments: &DoctorArguments) -> Result<(), Failure> {
     };
     let scope = scope(arguments.model.as_deref(), device.as_ref())?;
     let bar = progress_bar();
-    let examination = examine(device.as_mut(), &scope, &mut |concept, done, total| {
+    let examination = examine(device.as_mut(), &scope, &mut |progress| {
+        let (what, done, total) = match progress {
+            ExaminationProgress::Compiling(done, total) => ("kernels compiled", done, total),
+            ExaminationProgress::Running(concept, done, total) => (concept, done, total),
+        };
+        bar.set_message(what);
         bar.set_length(total as u64);
         bar.set_position(done as u64);
-        bar.set_message(concept);
     });
     bar.finish_and_clear();
     print(&examination)?;
@@ -109,7 +113,7 @@ fn print(examination: &Examination) -> Result<(), Failure> {
     let columns =
         [("kernels", Align::Left), ("cases", Align::Right), ("result", Align::Left), ("time", Align::Right)];
     let mut table = Table::new(columns);
-    for Finding { concept, cases, seconds, failures } in &examination.findings {
+    for Finding { concept, cases, seconds, failures, .. } in &examination.findings {
         let result = match failures.len() {
             0 => "right".to_owned(),
             wrong => format!("{wrong} WRONG"),

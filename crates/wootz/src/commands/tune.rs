@@ -81,7 +81,7 @@ pub fn run(arguments: &TuneArguments) -> Result<(), Failure> {
     let Some(folder) = choices::default_folder().filter(|_| !arguments.dry_run) else { return Ok(()) };
     let mut choices = known;
     for trial in &trials {
-        if let Some((winner, _)) = trial.measured.iter().find(|(name, _)| !choices.excluded.contains(name)) {
+        if let Some((winner, _)) = trial.measured.first() {
             choices.winners.insert(trial.key.clone(), winner.clone());
         }
     }
