@@ -13,7 +13,7 @@ use arrayvec::ArrayVec;
 
 use crate::choices::Choices;
 use crate::device::{DeviceFacts, Family};
-use crate::kernels::gemm::{Gemm, GemmTile, PlainStage};
+use crate::kernels::gemm::{Gemm, GemmTile, PlainStage, TensorGemm};
 use crate::kernels::gemv::{Gemv, MOST_ROWS};
 use crate::kernels::matrix::{MatrixFormat, StoredMatrix};
 
@@ -61,6 +61,9 @@ pub enum Choice {
     Parts(GemmTile, usize),
     /// [`PlainGemm`](crate::kernels::gemm::PlainGemm): plain formats of any width, without the matrix unit.
     Plain(PlainStage),
+    /// [`TensorGemm`]: the tensor operations of Metal 4. Never the expected one, because people measured wrong numbers
+    /// with them: only where `wootz tune` found it to be right and faster.
+    Tensor,
     /// [`SystemGemm`](crate::kernels::gemm::SystemGemm), which needs its scratch.
     System,
 }
@@ -103,6 +106,7 @@ impl Choice {
             Choice::Parts(size, parts) => format!("{}_parts{parts}", tile(size)),
             Choice::Plain(PlainStage::Naive) => "gemm_naive".into(),
             Choice::Plain(PlainStage::Tiled) => "gemm_tiled".into(),
+            Choice::Tensor => "gemm_tensor".into(),
             Choice::System => "system".into(),
         }
     }
@@ -117,6 +121,7 @@ impl Choice {
             Choice::Parts(tile, _) => [tile.entry(format), Some("gemm_combine")],
             Choice::Plain(PlainStage::Naive) => [names!("gemm_naive_")(format), None],
             Choice::Plain(PlainStage::Tiled) => [names!("gemm_tiled_")(format), None],
+            Choice::Tensor => [TensorGemm::entry(format, shape.matrix.columns), None],
             Choice::System => [names!("dequantize_")(format), None],
         };
         entries.into_iter().flatten().collect()
@@ -132,15 +137,16 @@ pub fn choose(shape: &Shape, facts: &DeviceFacts, rules: Rules<'_>) -> Option<Ch
     if rules.library == Library::System && system {
         return Some(Choice::System);
     }
-    let own = candidates.iter().copied().find(|&choice| choice != Choice::System);
+    let by_measurement = |choice: &Choice| matches!(choice, Choice::Tensor | Choice::System);
+    let own = candidates.iter().copied().find(|choice| !by_measurement(choice));
     let winners = &rules.choices.winners;
     let winner = if winners.is_empty() { None } else { winners.get(&shape.key()) };
     let measured = winner.and_then(|name| candidates.iter().copied().find(|choice| choice.name() == *name));
     measured.filter(|&choice| choice != Choice::System || system).or(own)
 }
 
-/// Candidates of a shape at most: each tile, two ways to part columns, and the four others.
-pub const CANDIDATES: usize = GemmTile::ALL.len() + 6;
+/// Candidates of a shape at most: each tile, two ways to part columns, and the five others.
+pub const CANDIDATES: usize = GemmTile::ALL.len() + 7;
 
 /// Every way to multiply a shape on a device, the one first that is expected to be fastest.
 pub fn candidates(shape: &Shape, facts: &DeviceFacts, answers: Answers) -> ArrayVec<Choice, CANDIDATES> {
@@ -162,7 +168,14 @@ pub fn candidates(shape: &Shape, facts: &DeviceFacts, answers: Answers) -> Array
     if format.is_plain() {
         choices.extend([Choice::Plain(PlainStage::Tiled), Choice::Plain(PlainStage::Naive)]);
     }
-    if fastest && shape.rows > MOST_ROWS && !shape.bias && matches!(facts.family, Family::Apple(_)) {
+    // Nothing is known of the order in which tensor units add.
+    let tensors = facts.tensor_operations && TensorGemm::entry(format, columns).is_some();
+    if fastest && shape.rows > MOST_ROWS && tensors {
+        choices.push(Choice::Tensor);
+    }
+    // The head as f16 would take a gigabyte of scratch.
+    let scratch = outputs < MANY_OUTPUTS;
+    if fastest && scratch && shape.rows > MOST_ROWS && !shape.bias && matches!(facts.family, Family::Apple(_)) {
         choices.push(Choice::System);
     }
     choices

@@ -47,6 +47,7 @@ headers![
     "common/format_ternary.h",
     "common/gemv.h",
     "common/gemm.h",
+    "common/gemm_tensor.h",
     "common/gemm_tile.h",
     "common/grids.h",
     "common/moe_gemv.h",
@@ -66,7 +67,15 @@ headers![
     "common/unpack.h",
 ];
 
+/// What the sources include that are written in Metal 4.
+const TENSOR_HEADER: &str = "#include <metal_tensor>";
+
 impl KernelSource {
+    /// Whether its kernels run only on devices with [`crate::device::DeviceFacts::tensor_operations`].
+    pub fn needs_tensor_operations(&self) -> bool {
+        self.text.contains(TENSOR_HEADER)
+    }
+
     /// The whole text: the file with its headers in place.
     ///
     /// # Errors

@@ -1,18 +1,21 @@
 //! Matrix times many rows: `kernels/gemm*.metal`.
 //!
 //! [`Gemm`] is the matrix unit's kernel in all tile sizes, [`GroupedGemm`] the same for experts, [`PlainGemm`] for plain
-//! formats whose columns are no whole groups of 16, [`SystemGemm`] the device's own library.
+//! formats whose columns are no whole groups of 16, [`TensorGemm`] the tensor operations of Metal 4, [`SystemGemm`] the
+//! device's own library.
 
 mod cases;
 mod grouped;
 mod plain;
 mod system;
+mod tensor;
 
 use arrayvec::ArrayVec;
 
 pub use grouped::GroupedGemm;
 pub use plain::{PlainGemm, PlainStage};
 pub use system::SystemGemm;
+pub use tensor::TensorGemm;
 
 use super::Concept;
 use super::matrix::{MatrixFormat, StoredMatrix};
@@ -38,6 +41,7 @@ macro_rules! source {
 
 const STAGES: usize = 0;
 const COMBINE: usize = 1;
+const TENSOR: usize = 16;
 const SOURCES: &[KernelSource] = &[
     source!("gemm_stages.metal"),
     source!("gemm_combine.metal"),
@@ -55,6 +59,7 @@ const SOURCES: &[KernelSource] = &[
     source!("gemm_affine5.metal"),
     source!("gemm_affine6.metal"),
     source!("gemm_affine8.metal"),
+    source!("gemm_tensor.metal"),
 ];
 
 /// The file that has a format's kernels.

@@ -4,7 +4,7 @@ use wootz_backend::step::StepLimits;
 
 use crate::choices::Choices;
 use crate::device::{DeviceFacts, Dispatch, Slice};
-use crate::kernels::gemm::{Columns, Gemm, PlainGemm, SystemGemm};
+use crate::kernels::gemm::{Columns, Gemm, PlainGemm, SystemGemm, TensorGemm};
 use crate::kernels::gemv::{Gemv, MOST_ROWS};
 use crate::kernels::matrix::{MatrixFormat, StoredMatrix};
 use crate::select::{self, Answers, Choice, Library, Rules, Shape};
@@ -69,6 +69,7 @@ impl Product {
             Choice::Plain(stage) => {
                 dispatches.push(PlainGemm { stage, rows, matrix, bias, input, out }.dispatch());
             }
+            Choice::Tensor => dispatches.push(TensorGemm { rows, matrix, bias, input, out }.dispatch()),
             Choice::System => {
                 dispatches.extend(SystemGemm { rows, matrix, input, scratch, out }.dispatches());
             }
@@ -87,7 +88,7 @@ pub fn choice_scratch_bytes(choice: Choice, rows: usize, matrix: &StoredMatrix) 
         // Rounding may add a part's worth of rows.
         Choice::Parts(_, parts) => Gemm::scratch_bytes(parts, rows, matrix.rows),
         Choice::System => SystemGemm::scratch_bytes(rows, matrix.rows, matrix.columns),
-        Choice::Gemv | Choice::Tiles(_) | Choice::Plain(_) => 0,
+        Choice::Gemv | Choice::Tiles(_) | Choice::Plain(_) | Choice::Tensor => 0,
     }
 }
 

@@ -127,10 +127,42 @@ fn the_systems_library_is_used_when_asked_for_or_measured_faster() {
 }
 
 #[test]
+fn tensor_operations_are_used_only_where_measured_faster() {
+    let without = facts(Family::Apple(10), Some(10));
+    let with_tensors = DeviceFacts { tensor_operations: true, ..without.clone() };
+    let many = shape(TensorType::Q4_K, 512, 4096, 4096);
+    let mut choices = Choices::default();
+    assert_eq!(chosen(&many, &with_tensors, rules(&choices)), "gemm_rows64");
+    choices.winners.insert(many.key(), "gemm_tensor".into());
+    assert_eq!(chosen(&many, &with_tensors, rules(&choices)), "gemm_tensor");
+    assert_eq!(chosen(&many, &with_tensors, with(&choices, Library::Own)), "gemm_tensor");
+    assert_eq!(chosen(&many, &without, rules(&choices)), "gemm_rows64");
+    let reproducible = Rules { answers: Answers::Reproducible, ..rules(&choices) };
+    assert_eq!(chosen(&many, &with_tensors, reproducible), "gemm_rows64");
+    choices.excluded.insert("gemm_tensor_q4_k".into());
+    assert_eq!(chosen(&many, &with_tensors, rules(&choices)), "gemm_rows64");
+    // Few rows, and formats that it does not read.
+    for other in [shape(TensorType::Q4_K, 8, 4096, 4096), shape(TensorType::Q3_K, 512, 4096, 4096)] {
+        let candidates = candidates(&other, &with_tensors, Answers::Fastest);
+        assert!(!candidates.contains(&Choice::Tensor));
+    }
+    // Not even where nothing else is left.
+    let own = candidates(&many, &with_tensors, Answers::Fastest);
+    let others = own.iter().filter(|&&choice| choice != Choice::Tensor);
+    choices.excluded = others.flat_map(|choice| choice.entries(&many)).map(String::from).collect();
+    choices.winners.clear();
+    assert_eq!(chosen(&many, &with_tensors, with(&choices, Library::Own)), "none");
+}
+
+#[test]
 fn every_candidate_has_a_name_of_its_own() {
     for rows in [1, 8, 16, 32, 100] {
         let shape = shape(TensorType::F16, rows, 256, 4096);
-        let candidates = candidates(&shape, &facts(Family::Apple(7), Some(8)), Answers::Fastest);
+        let candidates = candidates(
+            &shape,
+            &DeviceFacts { tensor_operations: true, ..facts(Family::Apple(10), Some(8)) },
+            Answers::Fastest,
+        );
         let mut names: Vec<String> = candidates.iter().map(|choice| choice.name()).collect();
         names.sort();
         names.dedup();

@@ -5,7 +5,8 @@ use wootz_backend::cpu::reference;
 use wootz_weights::TensorType;
 
 use super::{
-    Columns, Gemm, GemmTile, GroupedGemm, PlainGemm, PlainStage, SystemGemm, has_all_tiles, source_of,
+    Columns, Gemm, GemmTile, GroupedGemm, PlainGemm, PlainStage, SystemGemm, TensorGemm, has_all_tiles,
+    source_of,
 };
 use crate::case::{Case, Tolerance, values};
 use crate::device::Slice;
@@ -37,6 +38,14 @@ pub fn cases() -> Vec<Case> {
     cases.extend([2, 3].map(|parts| parts_case(Q8_0, parts)));
     cases.extend([1.0e-30, 1.0e-5, 1.0e6, 1.0e30].map(range_case));
     cases.extend(GemmTile::ALL.map(exact_case));
+    // Tiles that end within, one that is full, several in both directions, a single element.
+    for format in TensorGemm::FORMATS {
+        cases.push(tensor_case(format, 37, 45, columns_of(format)));
+    }
+    for (rows, outputs, columns) in [(64, 32, 64), (65, 66, 48), (1, 1, 16)] {
+        cases.push(tensor_case(F16, rows, outputs, columns));
+    }
+    cases.extend([1.0e-30, 1.0e6].map(tensor_range_case));
     for format in [TensorType::F32, TensorType::F16, TensorType::BF16].map(MatrixFormat::Ggml) {
         cases.push(plain_case(PlainStage::Naive, format, 3, 130, 43));
         cases.push(plain_case(PlainStage::Tiled, format, 35, 37, 43));
@@ -58,6 +67,15 @@ impl Product {
     fn new(format: MatrixFormat, rows: usize, outputs: usize, columns: usize) -> Product {
         let bias = (rows.is_multiple_of(2)).then(|| values(outputs, 13));
         Product { sample: Sample::new(format, outputs, columns, 11), input: values(rows * columns, 12), bias }
+    }
+
+    /// One whose rows grow from `scale` to 2¹⁶ times as much.
+    fn growing(rows: usize, outputs: usize, columns: usize, scale: f32) -> Product {
+        let mut product = Product::new(F16, rows, outputs, columns);
+        for (index, value) in product.input.iter_mut().enumerate() {
+            *value *= scale * ((index % columns) as f32 / 10.0).exp2();
+        }
+        product
     }
 
     fn expected(&self) -> Vec<f32> {
@@ -147,19 +165,35 @@ fn parts_case(format: MatrixFormat, parts: usize) -> Case {
     case
 }
 
+fn tensor_case(format: MatrixFormat, rows: usize, outputs: usize, columns: usize) -> Case {
+    let mut case = Case::new(format!("tensors {format} {rows}x{outputs}x{columns}"));
+    let product = Product::new(format, rows, outputs, columns);
+    let Stored { matrix, bias, input } = product.store(&mut case);
+    let out = case.output_f32("out", product.expected(), product.tolerance(Factors::F16));
+    case.dispatch([TensorGemm { rows, matrix, bias, input, out }.dispatch()]);
+    case
+}
+
 /// Inputs that f16 has no numbers for; in each row the first are much smaller than the last, so that a row's power of two
 /// has to change on the way.
 fn range_case(scale: f32) -> Case {
     let (rows, outputs, columns) = (5, 20, 160);
     let mut case = Case::new(format!("inputs of {scale:e}"));
-    let mut product = Product::new(F16, rows, outputs, columns);
-    for (index, value) in product.input.iter_mut().enumerate() {
-        *value *= scale * ((index % columns) as f32 / 10.0).exp2();
-    }
+    let product = Product::growing(rows, outputs, columns, scale);
     let Stored { matrix, bias, input } = product.store(&mut case);
     let out = case.output_f32("out", product.expected(), product.tolerance(Factors::F16));
     let sum = Columns::Whole;
     case.dispatch(Gemm { tile: GemmTile::Rows8, sum, rows, matrix, bias, input, out }.dispatches());
+    case
+}
+
+fn tensor_range_case(scale: f32) -> Case {
+    let (rows, outputs, columns) = (66, 20, 160);
+    let mut case = Case::new(format!("tensors, inputs of {scale:e}"));
+    let product = Product::growing(rows, outputs, columns, scale);
+    let Stored { matrix, bias, input } = product.store(&mut case);
+    let out = case.output_f32("out", product.expected(), product.tolerance(Factors::F16));
+    case.dispatch([TensorGemm { rows, matrix, bias, input, out }.dispatch()]);
     case
 }
 
