@@ -172,11 +172,14 @@ pub fn load_on_gpu(
     settings: &GpuSettings,
 ) -> Result<GpuModel, Failure> {
     let name = gpu.facts().name.clone();
+    let begun = Instant::now();
     let bar = ProgressBar::new(0);
-    let style = ProgressStyle::with_template("compiling kernels {bar:30} {pos}/{len}");
+    let style = ProgressStyle::with_template("compiling kernels, once for this device {bar:30} {pos}/{len}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     let model = GpuModel::load(spec, checkpoint, gpu, settings, &mut |progress| {
-        if let GpuLoadProgress::Kernels { done, total } = progress {
+        if let GpuLoadProgress::Kernels { done, total } = progress
+            && begun.elapsed() > PATIENCE
+        {
             bar.set_length(total as u64);
             bar.set_position(done as u64);
         }

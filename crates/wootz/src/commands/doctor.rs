@@ -1,5 +1,6 @@
 //! `wootz doctor`.
 
+use std::collections::BTreeSet;
 use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 
@@ -11,6 +12,7 @@ use wootz_gpu::device::Device;
 use wootz_gpu::doctor::{Examination, ExaminationProgress, Finding, Scope, examine};
 use wootz_gpu::model::{GpuModel, GpuSettings};
 use wootz_gpu::paper::Paper;
+use wootz_gpu::select::Answers;
 
 use crate::device::DeviceName;
 use crate::failure::Failure;
@@ -26,10 +28,14 @@ use crate::terminal;
   wootz doctor model.gguf             only the kernels that this model would use
   wootz doctor --device emulator      the same without a GPU; needs clang
 
-Each kernel is run on the device at several sizes, and its results are compared with the same formula in plain
-Rust. First come the probes, which ask whether the device does what the kernels take for granted. A kernel that
-gives a wrong result is not used on this device any more: where there is another one for the work, models run
-with that one. The report is what to attach when you tell us of a problem.")]
+Each kernel is run on the device at several sizes, and its results are compared with the
+same formula in plain Rust. First come the probes, which ask whether the device does what the
+kernels take for granted. A kernel that gives a wrong result is not used on this device any
+more: where there is another one for the work, models run with that one. The report is what
+to attach when you tell us of a problem.
+
+The kernels have run on the emulator only: Metal has not been run on Apple hardware yet. So on
+a Mac this command comes first.")]
 pub struct DoctorArguments {
     /// Examine only what this model would use: a GGUF file or a Hugging Face folder
     model: Option<PathBuf>,
@@ -87,10 +93,15 @@ fn scope(model: Option<&Path>, device: &dyn Device) -> Result<Scope, Failure> {
     let Some(model) = model else { return Ok(Scope::All) };
     let checkpoint = wootz_weights::Checkpoint::open(model_path::find(Some(model))?)?;
     let spec = loading::spec(&checkpoint)?;
-    // On paper, and with nothing excluded: what was excluded once is examined again.
-    let paper = Box::new(Paper::new(device.facts().clone()));
-    let model = GpuModel::load(spec, &checkpoint, paper, &GpuSettings::default(), &mut |_| ())?;
-    Ok(Scope::Only(model.kernels().iter().map(|kernel| kernel.entry).collect()))
+    let mut entries = BTreeSet::new();
+    for answers in [Answers::Fastest, Answers::Reproducible] {
+        // On paper, and with nothing excluded: what was excluded once is examined again.
+        let paper = Box::new(Paper::new(device.facts().clone()));
+        let settings = GpuSettings { answers, ..GpuSettings::default() };
+        let model = GpuModel::load(spec.clone(), &checkpoint, paper, &settings, &mut |_| ())?;
+        entries.extend(model.kernels().iter().map(|kernel| kernel.entry));
+    }
+    Ok(Scope::Only(entries))
 }
 
 /// Keeps which kernels failed. An examination of one model's kernels says nothing about others.
@@ -153,6 +164,7 @@ fn write_report(path: &Path, examination: &Examination) -> Result<(), Failure> {
         .collect();
     let report = json!({
         "wootz": env!("CARGO_PKG_VERSION"),
+        "system": format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
         "device": facts.name,
         "family": format!("{:?}", facts.family),
         "driver": facts.driver,

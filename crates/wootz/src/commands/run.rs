@@ -31,8 +31,9 @@ use crate::terminal;
   wootz run --temperature 0 \"Hello\"              the same answer every time
   wootz run --json \"Hello\" | jq .                one JSON object a line: each token, then the figures
 
-Standard output carries the answer and nothing else. The sampling options apply in the order in which
-they are kept by llama.cpp: bias, penalties, top-k, typical-p, top-p, min-p, temperature.")]
+Standard output carries the answer and nothing else. The sampling options apply in the order
+in which they are kept by llama.cpp: bias, penalties, top-k, typical-p, top-p, min-p,
+temperature.")]
 pub struct RunArguments {
     /// A GGUF file or a Hugging Face folder [default: the model that comes with Wootz]
     #[arg(value_name = "MODEL")]

@@ -23,10 +23,11 @@ use crate::terminal;
   wootz tune model.gguf                     all its matrices, for 1 to 512 rows
   wootz tune model.gguf --rows 1,8,64       other numbers of rows
 
-For each shape of matrix in the model and each number of rows, every kernel that can multiply them is measured on the
-device: the matrices of all layers one after another, so that no cache holds what comes next. The fastest is
-kept for this device and driver, and used from then on. Run `wootz doctor` first: it finds kernels that
-are fast because they are wrong.")]
+For each shape of matrix in the model and each number of rows, every kernel that can multiply
+them is measured on the device: the matrices of all layers one after another, so that no cache
+holds what comes next. The fastest is kept for this device and driver, and used from then on.
+Run `wootz doctor` first: it finds kernels that are fast because they are wrong. Metal has not
+been run on Apple hardware yet, so nothing here has been measured on a Mac.")]
 pub struct TuneArguments {
     /// A GGUF file or a Hugging Face folder [default: the model that comes with Wootz]
     model: Option<PathBuf>,
