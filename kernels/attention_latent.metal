@@ -43,9 +43,13 @@ kernel void attention_latent(
     ushort simdgroup [[simdgroup_index_in_threadgroup]],
     ushort lane      [[thread_index_in_simdgroup]])
 {
-    threadgroup half queries[TILE_HEADS * (KEY + QUERY_PADDING)];
-    threadgroup float scores[TILE_HEADS * SCORE_STRIDE];
-    threadgroup half powers[TILE_HEADS * POWER_STRIDE];
+    // Declared in fours, because they are also read so: 16 bytes that begin at a multiple of 16.
+    threadgroup float4 query_fours[TILE_HEADS * (KEY + QUERY_PADDING) / 8];
+    threadgroup float4 score_fours[TILE_HEADS * SCORE_STRIDE / 4];
+    threadgroup float4 power_fours[TILE_HEADS * POWER_STRIDE / 8];
+    threadgroup half* queries = (threadgroup half*)query_fours;
+    threadgroup float* scores = (threadgroup float*)score_fours;
+    threadgroup half* powers = (threadgroup half*)power_fours;
     threadgroup float fade[TILE_HEADS];
 
     const uint row = decode_rows[group.z], position = positions[row];

@@ -8,9 +8,9 @@
 //   logit = (logit > 0 ? logit / repetition : logit · repetition) - (count · frequency + presence)
 //
 // Thread map: feed_tokens has a thread an entry. sample_prepare has a threadgroup a row, in four stages with a barrier
-// after each: copy with the mask, add biases, count the history, penalise. Counting is an atomic addition in a row of
-// zeros as wide as the vocabulary; then each entry takes its token's count and leaves zero, so exactly one entry of equal
-// ones finds a count, and no order of the threads shows in the result.
+// after each: copy with the mask, add biases, count the history, penalise. Counting is an atomic addition in a row as
+// wide as the vocabulary, where the history's tokens were set to zero; then each entry takes its token's count and leaves
+// zero, so exactly one entry of equal ones finds a count, and no order of the threads shows in the result.
 //
 // Bytes: logits and mask read, changed logits written. Numerics: each logit is changed by one thread, in the
 // twin's order of operations; only where the compiler fuses the last multiply and add does it round once less.
@@ -68,6 +68,11 @@ kernel void sample_prepare(
         // A broken logit stays, so that it is reported.
         if (!allowed && !is_broken(logit)) logit = as_type<float>(0xff800000u);
         changed[i] = logit;
+    }
+    // Whatever an earlier step left that was broken off, the counts of this row's tokens begin at zero.
+    for (uint i = index; i < row.history_count; i += threads) {
+        const uint token = resolved(history[row.history_start + i], previous);
+        if (token < vocab) atomic_store_explicit(&counts[token], 0u, memory_order_relaxed);
     }
     threadgroup_barrier(mem_flags::mem_device);
     for (uint i = index; i < row.bias_count; i += threads) {

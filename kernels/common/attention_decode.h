@@ -66,8 +66,11 @@ kernel void attention_decode(
     ushort simdgroup [[simdgroup_index_in_threadgroup]],
     ushort lane      [[thread_index_in_simdgroup]])
 {
-    threadgroup float queries[D * G];                  // [dim][head], scaled; after step 1 the sums [head][dim]
-    threadgroup float scores[PARTITION_TOKENS * G];    // [token][head]; after step 2 powers
+    // Declared in fours, because they are also read so: 16 bytes that begin at a multiple of 16.
+    threadgroup float4 query_fours[D * G / 4];
+    threadgroup float4 score_fours[PARTITION_TOKENS * G / 4];
+    threadgroup float* queries = (threadgroup float*)query_fours;    // [dim][head], scaled; after step 1 sums [head][dim]
+    threadgroup float* scores = (threadgroup float*)score_fours;     // [token][head]; after step 2 powers
     threadgroup float2 head_stats[G];
     threadgroup ulong cells[PARTITION_PAGES];
     constexpr ushort THREADS = 32 * DECODE_SIMDGROUPS;

@@ -37,9 +37,13 @@ kernel void attention_prefill(
     ushort simdgroup [[simdgroup_index_in_threadgroup]],
     ushort lane      [[thread_index_in_simdgroup]])
 {
-    threadgroup half queries[TILE_ROWS * (D + QUERY_PADDING)];
-    threadgroup float scores[TILE_ROWS * SCORE_STRIDE];
-    threadgroup half powers[TILE_ROWS * POWER_STRIDE];
+    // Declared in fours, because they are also read so: 16 bytes that begin at a multiple of 16.
+    threadgroup float4 query_fours[TILE_ROWS * (D + QUERY_PADDING) / 8];
+    threadgroup float4 score_fours[TILE_ROWS * SCORE_STRIDE / 4];
+    threadgroup float4 power_fours[TILE_ROWS * POWER_STRIDE / 8];
+    threadgroup half* queries = (threadgroup half*)query_fours;
+    threadgroup float* scores = (threadgroup float*)score_fours;
+    threadgroup half* powers = (threadgroup half*)power_fours;
     threadgroup float fade[TILE_ROWS];
 
     const uint4 tile = tiles[group.y];

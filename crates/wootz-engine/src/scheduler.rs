@@ -213,7 +213,11 @@ impl Scheduler {
             }
             let mut ended = None;
             match choose(sequence, sample) {
-                Err(error) => ended = Some(EventKind::Failed(error)),
+                Err(error) => {
+                    // Broken logits come of broken keys and values as easily as of broken weights.
+                    sequence.computed = 0;
+                    ended = Some(EventKind::Failed(error));
+                }
                 Ok(sampled) if sequence.end_tokens.contains(&sampled.token) => {
                     let reason = FinishReason::EndToken(sampled.token);
                     ended = Some(EventKind::Finished { reason, usage: sequence.usage() });

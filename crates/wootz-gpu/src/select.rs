@@ -175,7 +175,8 @@ pub fn candidates(shape: &Shape, facts: &DeviceFacts, answers: Answers) -> Array
     }
     // The head as f16 would take a gigabyte of scratch.
     let scratch = outputs < MANY_OUTPUTS;
-    if fastest && scratch && shape.rows > MOST_ROWS && !shape.bias && matches!(facts.family, Family::Apple(_)) {
+    if fastest && scratch && shape.rows > MOST_ROWS && !shape.bias && matches!(facts.family, Family::Apple(_))
+    {
         choices.push(Choice::System);
     }
     choices

@@ -1,11 +1,9 @@
 //! A matrix product as launches of the kernel that is chosen for it.
 
-use wootz_backend::step::StepLimits;
-
 use crate::choices::Choices;
 use crate::device::{DeviceFacts, Dispatch, Slice};
 use crate::kernels::gemm::{Columns, Gemm, PlainGemm, SystemGemm, TensorGemm};
-use crate::kernels::gemv::{Gemv, MOST_ROWS};
+use crate::kernels::gemv::Gemv;
 use crate::kernels::matrix::{MatrixFormat, StoredMatrix};
 use crate::select::{self, Answers, Choice, Library, Rules, Shape};
 
@@ -90,16 +88,4 @@ pub fn choice_scratch_bytes(choice: Choice, rows: usize, matrix: &StoredMatrix) 
         Choice::System => SystemGemm::scratch_bytes(rows, matrix.rows, matrix.columns),
         Choice::Gemv | Choice::Tiles(_) | Choice::Plain(_) | Choice::Tensor => 0,
     }
-}
-
-/// Numbers of rows, at least one for each kernel that steps within `limits` can choose.
-pub fn telling_rows(limits: &StepLimits) -> Vec<usize> {
-    let most = limits.rows.max(1);
-    // Up to the largest tile a choice may change with every tile that is filled; beyond, with the number of tiles.
-    let mut rows: Vec<usize> = (1..=MOST_ROWS + 1)
-        .chain([16, 17, 32, 33, 64, 65, 128, 129, 256, 257, 512, 513, 1024])
-        .filter(|&rows| rows < most)
-        .collect();
-    rows.push(most);
-    rows
 }

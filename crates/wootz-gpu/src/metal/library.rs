@@ -20,6 +20,8 @@ pub struct Libraries {
     device: Object<dyn MTLDevice>,
     folder: Option<PathBuf>,
     loaded: HashMap<&'static str, Library>,
+    /// What did not compile will not the next time either: the compiler's message.
+    refused: HashMap<&'static str, String>,
 }
 
 /// A compiled file.
@@ -39,7 +41,7 @@ impl Libraries {
     pub fn new(device: Object<dyn MTLDevice>, cache: Option<&Path>) -> Libraries {
         // A cache that can't be made is none: the kernels are then compiled in every run.
         let folder = cache.filter(|folder| std::fs::create_dir_all(folder).is_ok()).map(Path::to_path_buf);
-        Libraries { device, folder, loaded: HashMap::new() }
+        Libraries { device, folder, loaded: HashMap::new(), refused: HashMap::new() }
     }
 
     /// The pipeline of a kernel, from the archive if it is there.
@@ -53,9 +55,16 @@ impl Libraries {
             device: facts.name.clone(),
             message,
         };
+        if let Some(message) = self.refused.get(kernel.source.file) {
+            return Err(failed(message.clone()));
+        }
         if !self.loaded.contains_key(kernel.source.file) {
             let text = kernel.source.flattened().map_err(&failed)?;
-            let library = self.compile(&text).map_err(|error| failed(explain(&error)))?;
+            let library = self.compile(&text).map_err(|error| {
+                let message = explain(&error);
+                self.refused.insert(kernel.source.file, message.clone());
+                failed(message)
+            })?;
             let archive = self.folder.as_ref().and_then(|folder| self.archive(folder, &text, facts));
             self.loaded.insert(kernel.source.file, Library { library, archive });
         }

@@ -157,12 +157,14 @@ impl Device for Metal {
     }
 
     fn prepare(&mut self, kernels: &[Kernel], progress: &mut dyn FnMut(usize)) -> Result<(), DeviceError> {
-        for (done, &kernel) in kernels.iter().enumerate() {
+        let compiled = kernels.iter().enumerate().try_for_each(|(done, &kernel)| {
             self.pipeline(kernel)?;
             progress(done + 1);
-        }
+            Ok(())
+        });
+        // What did compile is kept in any case.
         self.libraries.save();
-        Ok(())
+        compiled
     }
 
     fn submit(&mut self, commands: &[Command], profile: Profile) -> Result<Submission, DeviceError> {

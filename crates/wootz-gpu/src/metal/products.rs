@@ -30,7 +30,8 @@ impl Metal {
         let left = self.matrix(left, rows, inner, MPSDataType::Float16);
         let right = self.matrix(right, columns, inner, MPSDataType::Float16);
         let out = self.matrix(out, rows, columns, MPSDataType::Float32);
-        self.end(&self.encoder(buffer, None)?);
+        let encoder = self.encoder(buffer, None)?;
+        self.end(&encoder);
         self.queue.order(buffer);
         // SAFETY: the shapes are those of the matrices; the command buffer is being encoded and has no open encoder.
         unsafe {
@@ -40,7 +41,8 @@ impl Metal {
             multiply.encodeToCommandBuffer_leftMatrix_rightMatrix_resultMatrix(buffer, &left, &right, &out);
         }
         self.queue.order(buffer);
-        self.end(&self.encoder(buffer, None)?);
+        let encoder = self.encoder(buffer, None)?;
+        self.end(&encoder);
         Ok(())
     }
 

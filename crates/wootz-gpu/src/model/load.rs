@@ -8,13 +8,14 @@ use wootz_backend::program::program;
 use wootz_backend::step::{PAGE_TOKENS, SequenceSlice, Step, StepLimits};
 use wootz_backend::{BackendError, Binding};
 use wootz_spec::ModelSpec;
-use wootz_weights::Checkpoint;
+use wootz_weights::{Checkpoint, Tensor};
 
 use super::pipeline::Draws;
 use super::{GpuMemory, GpuModel, STEP_BUFFERS, device_error, weights};
 use crate::choices::Choices;
 use crate::device::{Device, Kernel, Slice, Timing};
 use crate::kernels::attention::{HEAD_SIZES, PagedCache};
+use crate::kernels::gemv::MOST_ROWS;
 use crate::lower::{Arena, Lowering, Places, Selection, StepData, Weights, matmul, scratch_bytes};
 use crate::select::{Answers, Library, Shape};
 
@@ -87,9 +88,9 @@ pub(super) fn load(
     let (weights, weight_bytes) = weights::load(&mut *device, &program, &binding)?;
     let GpuSettings { answers, library, choices, .. } = settings.clone();
     let selection = Selection { facts: device.facts().clone(), answers, library, choices };
-    let products = product_scratch_bytes(&program, &binding, &weights, &selection, &limits)?;
+    let products = Products::new(&program, &binding, &weights, &selection, &limits)?;
     let draws = Draws::new(&mut *device, &limits)?;
-    let (places, step_buffers) = set_aside(&mut *device, &program, &limits, products)?;
+    let (places, step_buffers) = set_aside(&mut *device, &program, &limits, products.scratch)?;
     let memory = GpuMemory {
         weights: weight_bytes,
         cache: places.cache.pool.length as u64,
@@ -101,7 +102,7 @@ pub(super) fn load(
     };
     let lowering = Lowering { program, weights, places, selection };
     let mut data = StepData::new(&limits);
-    let mut kernels = kernels(&lowering, &mut data, step_buffers[0], &limits);
+    let mut kernels = kernels(&lowering, &mut data, step_buffers[0], (&limits, &products.telling_rows));
     let drawing = draws.every_kernel(lowering.logits(1));
     kernels.extend(drawing.into_iter().map(|dispatch| dispatch.kernel));
     let total = kernels.len();
@@ -141,43 +142,66 @@ fn check_heads(program: &Program) -> Result<(), BackendError> {
     }
 }
 
-/// Bytes of scratch that the products of any step may need.
-///
-/// # Errors
-/// When no kernel is left for one of them.
-fn product_scratch_bytes(
-    program: &Program,
-    binding: &Binding,
-    weights: &Weights,
-    selection: &Selection,
-    limits: &StepLimits,
-) -> Result<usize, BackendError> {
-    let mut bytes = 0;
-    let mut known = HashSet::new();
-    for projection in program.ops.iter().flat_map(projections) {
-        let weight = projection.matrix;
-        let matrix = weights.matrices[weight.0].expect("a factor was loaded as a matrix");
-        let bias = projection.bias.is_some();
-        let most = match program.buffers[projection.out.0].rows {
-            Rows::Tokens => limits.rows,
-            Rows::Samples => limits.samples,
-        };
-        if !known.insert((matrix.format, matrix.rows, matrix.columns, bias, most)) {
-            continue;
+/// What the matrix products of any step may need.
+struct Products {
+    /// Bytes of scratch.
+    scratch: usize,
+    /// Numbers of rows of a step, at least one for each set of kernels that multiply its rows.
+    telling_rows: Vec<usize>,
+}
+
+impl Products {
+    /// Chooses for every number of rows.
+    ///
+    /// # Errors
+    /// When no kernel is left for one of them.
+    fn new(
+        program: &Program,
+        binding: &Binding,
+        weights: &Weights,
+        selection: &Selection,
+        limits: &StepLimits,
+    ) -> Result<Products, BackendError> {
+        let mut known = HashSet::new();
+        let mut different = Vec::new();
+        for projection in program.ops.iter().flat_map(projections) {
+            let weight = projection.matrix;
+            let matrix = weights.matrices[weight.0].expect("a factor was loaded as a matrix");
+            let (bias, of) = (projection.bias.is_some(), program.buffers[projection.out.0].rows);
+            if known.insert((matrix.format, matrix.rows, matrix.columns, bias, of == Rows::Samples)) {
+                different.push((weight, matrix, bias, of));
+            }
         }
-        for rows in 1..=most {
-            let choice = selection.choose(&Shape { rows, matrix, bias }).ok_or_else(|| {
-                let tensor = binding.tensor(weight);
-                BackendError::NoKernel {
-                    what: format!("tensor {} {:?} of type {}", tensor.name, tensor.shape, tensor.kind),
-                    possible: "none: every kernel for it gave wrong results on this device (wootz doctor)"
-                        .into(),
-                }
-            })?;
-            bytes = bytes.max(matmul::choice_scratch_bytes(choice, rows, &matrix));
+        let mut products = Products { scratch: 0, telling_rows: Vec::new() };
+        let mut last = Vec::new();
+        for rows in 1..=limits.rows {
+            let mut choices = Vec::new();
+            for &(weight, matrix, bias, of) in &different {
+                let rows = match of {
+                    Rows::Tokens => rows,
+                    Rows::Samples => rows.min(limits.samples),
+                };
+                let choice = selection
+                    .choose(&Shape { rows, matrix, bias })
+                    .ok_or_else(|| none_is_left(binding.tensor(weight)))?;
+                products.scratch = products.scratch.max(matmul::choice_scratch_bytes(choice, rows, &matrix));
+                choices.push(choice);
+            }
+            // Up to the largest batch of the kernel for few rows, each number has a kernel of its own.
+            if rows <= MOST_ROWS || choices != last || rows == limits.rows {
+                products.telling_rows.push(rows);
+                last = choices;
+            }
         }
+        Ok(products)
     }
-    Ok(bytes)
+}
+
+fn none_is_left(tensor: &Tensor) -> BackendError {
+    BackendError::NoKernel {
+        what: format!("tensor {} {:?} of type {}", tensor.name, tensor.shape, tensor.kind),
+        possible: "none: every kernel for it gave wrong results on this device (wootz doctor)".into(),
+    }
 }
 
 /// The matrix products of an op.
@@ -231,10 +255,15 @@ fn set_aside(
 }
 
 /// Every kernel that a step within `limits` can use: those of steps that tell all choices apart.
-fn kernels(lowering: &Lowering, data: &mut StepData, buffer: Slice, limits: &StepLimits) -> Vec<Kernel> {
+fn kernels(
+    lowering: &Lowering,
+    data: &mut StepData,
+    buffer: Slice,
+    (limits, telling_rows): (&StepLimits, &[usize]),
+) -> Vec<Kernel> {
     let mut kernels = Vec::new();
     let mut known = HashSet::new();
-    for rows in matmul::telling_rows(limits) {
+    for &rows in telling_rows {
         for step in [prompt(rows.min(limits.positions), limits), answers(rows, limits)] {
             let places = data.fill(&step, lowering.route(), buffer);
             for dispatch in lowering.lower(&data.tables, &places) {

@@ -91,6 +91,10 @@ impl Draws {
     pub(super) fn every_kernel(&self, logits: Slice) -> Vec<Dispatch> {
         let settings = SamplingSettings { presence_penalty: 0.5, ..SamplingSettings::default() };
         let logprobs = Logprobs::Top(1);
+        if !self.limits.allow(&settings, logprobs) {
+            // The vocabulary is one that is drawn from on the host.
+            return Vec::new();
+        }
         let draw = Draw { settings: &settings, logprobs, context: &[0], pending: None, index: 0 };
         let mut tables = DrawTables::default();
         tables.fill(&[draw], self.limits.vocab);

@@ -64,8 +64,8 @@ pub struct Measurement {
     pub tokens: usize,
     /// Sequences.
     pub batch: usize,
-    /// Threads.
-    pub threads: usize,
+    /// Threads; `None` on a GPU.
+    pub threads: Option<usize>,
     /// Rates of all sequences together.
     pub tokens_per_second: Summary,
     /// Seconds of each repeat.
@@ -128,7 +128,7 @@ impl Report {
             };
             table.row([
                 result.test.clone(),
-                result.threads.to_string(),
+                result.threads.map_or_else(String::new, |threads| threads.to_string()),
                 format!("{median:.1}"),
                 format!("{lowest:.1}"),
                 format!("{highest:.1}"),
