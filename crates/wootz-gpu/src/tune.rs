@@ -71,9 +71,12 @@ pub fn tune(
         let mut measured = Vec::new();
         let tiles = candidates.iter().copied().find(|choice| matches!(choice, Choice::Tiles(_)));
         for choice in candidates {
-            if choice == Choice::Tensor
-                && !tiles.map_or(Ok(true), |tiles| bench.agree(choice, tiles, rows, family))?
-            {
+            let is_right = match (choice, tiles) {
+                (Choice::Tensor, Some(tiles)) => bench.agree(choice, tiles, rows, family)?,
+                (Choice::Tensor, None) => false,
+                _ => true,
+            };
+            if !is_right {
                 continue;
             }
             let seconds = bench.seconds(choice, rows, family, settings.repeats)?;
