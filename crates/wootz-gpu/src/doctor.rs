@@ -121,6 +121,33 @@ pub fn examine(
     Examination { facts, findings, timestamps }
 }
 
+/// Examines what a model uses, and what it would use instead of kernels that turn out wrong. `used` says which entry points
+/// those are when some are excluded. The answer has all that were examined.
+///
+/// # Errors
+/// When `used` fails with nothing excluded. Later it may: then nothing is left to use instead.
+pub fn examine_used<E>(
+    device: &mut dyn Device,
+    used: &dyn Fn(&BTreeSet<String>) -> Result<BTreeSet<&'static str>, E>,
+    progress: &mut dyn FnMut(ExaminationProgress),
+) -> Result<(Examination, BTreeSet<&'static str>), E> {
+    let mut entries = used(&BTreeSet::new())?;
+    let mut examination = examine(device, &Scope::Only(entries.clone()), progress);
+    while !examination.is_sound() {
+        let excluded = examination.excluded().into_iter().map(str::to_owned).collect();
+        let Ok(instead) = used(&excluded) else { break };
+        let new: BTreeSet<&'static str> = instead.difference(&entries).copied().collect();
+        if new.is_empty() {
+            break;
+        }
+        let findings = examine(device, &Scope::Only(new.clone()), progress).findings;
+        let known = |finding: &Finding| finding.concept == probe::CONCEPT.name;
+        examination.findings.extend(findings.into_iter().filter(|finding| !known(finding)));
+        entries.extend(new);
+    }
+    Ok((examination, entries))
+}
+
 /// Compiles all that the cases need, at once because that takes less time than one after another. What does not compile
 /// is no reason to stop: its cases fail by themselves.
 fn compile(

@@ -15,7 +15,7 @@ use wootz_gpu::choices::Choices;
 use wootz_gpu::device::{
     BufferId, Command, Device, DeviceError, DeviceFacts, Kernel, Profile, Slice, Submission, Timing,
 };
-use wootz_gpu::doctor::{Examination, ExaminationProgress, Scope, examine};
+use wootz_gpu::doctor::{Examination, ExaminationProgress, Scope, examine, examine_used};
 use wootz_gpu::emulator::{Checks, Emulator, Schedule};
 use wootz_gpu::kernels::CONCEPTS;
 use wootz_gpu::model::{GpuModel, GpuSettings};
@@ -121,15 +121,26 @@ fn load(device: Box<dyn Device>, choices: Choices) -> GpuModel {
     try_load(&folder(), device, &settings).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// What the model would use where nothing is known of the device.
-fn used(facts: &DeviceFacts) -> BTreeSet<&'static str> {
-    let model = load(Box::new(Paper::new(facts.clone())), Choices::default());
+/// What the model would use without some kernels.
+fn used_without(facts: &DeviceFacts, excluded: &BTreeSet<String>) -> BTreeSet<&'static str> {
+    let choices = Choices { excluded: excluded.clone(), ..Choices::default() };
+    let model = load(Box::new(Paper::new(facts.clone())), choices);
     model.kernels().iter().map(|kernel| kernel.entry).collect()
 }
 
+/// What the model would use where nothing is known of the device.
+fn used(facts: &DeviceFacts) -> BTreeSet<&'static str> {
+    used_without(facts, &BTreeSet::new())
+}
+
 fn examined(device: &mut Faulty) -> Examination {
-    let scope = Scope::Only(used(device.facts()));
-    examine(device, &scope, &mut |_| ())
+    let facts = device.facts().clone();
+    let used = |excluded: &BTreeSet<String>| Ok::<_, ()>(used_without(&facts, excluded));
+    let (examination, entries) = examine_used(device, &used, &mut |_| ()).unwrap();
+    // What is used instead was examined too.
+    let excluded = examination.excluded().into_iter().map(str::to_owned).collect();
+    assert!(used_without(&facts, &excluded).is_subset(&entries));
+    examination
 }
 
 /// The logits of an answer's first token after the prompt, which a step with a single row computes.

@@ -8,11 +8,13 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use wootz_gpu::choices::{self, Choices};
-use wootz_gpu::device::Device;
-use wootz_gpu::doctor::{Examination, ExaminationProgress, Finding, Scope, examine};
+use wootz_gpu::device::{Device, DeviceFacts};
+use wootz_gpu::doctor::{Examination, ExaminationProgress, Finding, Scope, examine, examine_used};
 use wootz_gpu::model::{GpuModel, GpuSettings};
 use wootz_gpu::paper::Paper;
 use wootz_gpu::select::Answers;
+use wootz_spec::ModelSpec;
+use wootz_weights::Checkpoint;
 
 use crate::device::DeviceName;
 use crate::failure::Failure;
@@ -56,9 +58,9 @@ pub fn run(arguments: &DoctorArguments) -> Result<(), Failure> {
     let Some(mut device) = name.open(None)? else {
         return Err(Failure::Usage("the processor has no kernels to examine: --device names a GPU".into()));
     };
-    let scope = scope(arguments.model.as_deref(), device.as_ref())?;
+    let model = arguments.model.as_deref().map(Examined::open).transpose()?;
     let bar = progress_bar();
-    let examination = examine(device.as_mut(), &scope, &mut |progress| {
+    let mut progress = |progress| {
         let (what, done, total) = match progress {
             ExaminationProgress::Compiling(done, total) => ("kernels compiled", done, total),
             ExaminationProgress::Running(concept, done, total) => (concept, done, total),
@@ -66,7 +68,16 @@ pub fn run(arguments: &DoctorArguments) -> Result<(), Failure> {
         bar.set_message(what);
         bar.set_length(total as u64);
         bar.set_position(done as u64);
-    });
+    };
+    let (examination, scope) = match &model {
+        None => (examine(device.as_mut(), &Scope::All, &mut progress), Scope::All),
+        Some(model) => {
+            let facts = device.facts().clone();
+            let used = |excluded: &BTreeSet<String>| model.used(&facts, excluded);
+            let (examination, entries) = examine_used(device.as_mut(), &used, &mut progress)?;
+            (examination, Scope::Only(entries))
+        }
+    };
     bar.finish_and_clear();
     print(&examination)?;
     let excluded = examination.excluded();
@@ -88,20 +99,35 @@ pub fn run(arguments: &DoctorArguments) -> Result<(), Failure> {
     ))
 }
 
-/// The kernels of a model, or all.
-fn scope(model: Option<&Path>, device: &dyn Device) -> Result<Scope, Failure> {
-    let Some(model) = model else { return Ok(Scope::All) };
-    let checkpoint = wootz_weights::Checkpoint::open(model_path::find(Some(model))?)?;
-    let spec = loading::spec(&checkpoint)?;
-    let mut entries = BTreeSet::new();
-    for answers in [Answers::Fastest, Answers::Reproducible] {
-        // On paper, and with nothing excluded: what was excluded once is examined again.
-        let paper = Box::new(Paper::new(device.facts().clone()));
-        let settings = GpuSettings { answers, ..GpuSettings::default() };
-        let model = GpuModel::load(spec.clone(), &checkpoint, paper, &settings, &mut |_| ())?;
-        entries.extend(model.kernels().iter().map(|kernel| kernel.entry));
+/// The model whose kernels are examined.
+struct Examined {
+    checkpoint: Checkpoint,
+    spec: ModelSpec,
+}
+
+impl Examined {
+    fn open(path: &Path) -> Result<Examined, Failure> {
+        let checkpoint = Checkpoint::open(model_path::find(Some(path))?)?;
+        let spec = loading::spec(&checkpoint)?;
+        Ok(Examined { checkpoint, spec })
     }
-    Ok(Scope::Only(entries))
+
+    /// The kernels that it uses on such a device where some are excluded: those of quick and of reproducible answers.
+    fn used(
+        &self,
+        facts: &DeviceFacts,
+        excluded: &BTreeSet<String>,
+    ) -> Result<BTreeSet<&'static str>, Failure> {
+        let mut entries = BTreeSet::new();
+        for answers in [Answers::Fastest, Answers::Reproducible] {
+            let paper = Box::new(Paper::new(facts.clone()));
+            let choices = Choices { excluded: excluded.clone(), ..Choices::default() };
+            let settings = GpuSettings { answers, choices, ..GpuSettings::default() };
+            let model = GpuModel::load(self.spec.clone(), &self.checkpoint, paper, &settings, &mut |_| ())?;
+            entries.extend(model.kernels().iter().map(|kernel| kernel.entry));
+        }
+        Ok(entries)
+    }
 }
 
 /// Keeps which kernels failed. An examination of one model's kernels says nothing about others.
