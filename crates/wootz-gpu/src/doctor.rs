@@ -121,6 +121,9 @@ pub fn examine(
     Examination { facts, findings, timestamps }
 }
 
+/// Names of entry points.
+pub type Entries = BTreeSet<&'static str>;
+
 /// Examines what a model uses, and what it would use instead of kernels that turn out wrong. `used` says which entry points
 /// those are when some are excluded. The answer has all that were examined.
 ///
@@ -128,15 +131,15 @@ pub fn examine(
 /// When `used` fails with nothing excluded. Later it may: then nothing is left to use instead.
 pub fn examine_used<E>(
     device: &mut dyn Device,
-    used: &dyn Fn(&BTreeSet<String>) -> Result<BTreeSet<&'static str>, E>,
+    used: &dyn Fn(&BTreeSet<String>) -> Result<Entries, E>,
     progress: &mut dyn FnMut(ExaminationProgress),
-) -> Result<(Examination, BTreeSet<&'static str>), E> {
+) -> Result<(Examination, Entries), E> {
     let mut entries = used(&BTreeSet::new())?;
     let mut examination = examine(device, &Scope::Only(entries.clone()), progress);
     while !examination.is_sound() {
         let excluded = examination.excluded().into_iter().map(str::to_owned).collect();
         let Ok(instead) = used(&excluded) else { break };
-        let new: BTreeSet<&'static str> = instead.difference(&entries).copied().collect();
+        let new: Entries = instead.difference(&entries).copied().collect();
         if new.is_empty() {
             break;
         }
