@@ -60,6 +60,7 @@ pub fn test_arm(repository: &Repository, options: &ArmOptions) -> Result<(), Fai
     let packages: Vec<&str> =
         options.packages.iter().flat_map(|package| ["--package", package.as_str()]).collect();
     test_on_arm(repository, options, &packages)?;
+    test::need_clang()?;
     test_on_arm(repository, options, &["--package", "msl", "--lib"])
 }
 

@@ -30,7 +30,7 @@ pub fn run(repository: &Repository, options: &Options) -> Result<(), Failure> {
 }
 
 /// GPU kernels are tested on an emulator, which compiles them with clang. How new it is the tests find out themselves.
-fn need_clang() -> Result<(), Failure> {
+pub fn need_clang() -> Result<(), Failure> {
     if CLANGS.iter().any(|name| process::succeeds(name, &["--version"])) {
         return Ok(());
     }

@@ -12,7 +12,7 @@ use wootz_backend::model::{Model, Pipeline};
 use wootz_backend::step::StepLimits;
 use wootz_engine::{
     Engine, EngineError, Event, EventKind, FinishReason, Logprobs, PerplexityText, Place, Request, RequestId,
-    Sampler, SamplingSettings, Scheduler, Usage, perplexity,
+    Sampler, SamplingSettings, Scheduler, UnderWay, Usage, perplexity,
 };
 
 const VOCAB: usize = 40;
@@ -247,6 +247,28 @@ fn answer(engine: &Engine, request: &Request) -> Option<Vec<u32>> {
             EventKind::Failed(_) => return None,
         }
     }
+}
+
+#[test]
+fn a_failed_step_leaves_no_prefix_of_a_request_that_was_cancelled_in_it() {
+    let limits = limits(8, 16, 128);
+    let mut model = FakeModel::new(limits);
+    let mut scheduler = Scheduler::new(limits, 1);
+    let prompt: Vec<u32> = (0..12).collect();
+    scheduler.add(RequestId(0), request(prompt.clone(), 1, Some(4))).unwrap();
+    let step = scheduler.plan().unwrap();
+    scheduler.cancel(RequestId(0));
+    // What the step was to write is undefined: it is not even run.
+    drop(step);
+    let error = EngineError::Backend(wootz_backend::BackendError::Device { reason: "a test".into() }.into());
+    assert!(scheduler.fail(UnderWay::Oldest, &error).is_empty());
+    assert_eq!((scheduler.pages(), scheduler.retained_pages()), ((8, 0), 0));
+    let again = request(prompt, 1, Some(4));
+    scheduler.add(RequestId(1), again.clone()).unwrap();
+    let mut answers = HashMap::new();
+    run(&mut scheduler, &mut model, &mut answers);
+    assert_eq!(answers[&RequestId(1)].tokens, naive(&again, 128).0);
+    assert_eq!(answers[&RequestId(1)].end.unwrap().1.reused, 0);
 }
 
 #[test]

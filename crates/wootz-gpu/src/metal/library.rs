@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::Object;
 use crate::device::{DeviceError, DeviceFacts, Kernel};
+use crate::source::KernelSource;
 
 /// The compiled libraries of a device, one a `.metal` file, and their archives on disk.
 pub struct Libraries {
@@ -60,7 +61,7 @@ impl Libraries {
         }
         if !self.loaded.contains_key(kernel.source.file) {
             let text = kernel.source.flattened().map_err(&failed)?;
-            let library = self.compile(&text).map_err(|error| {
+            let library = self.compile(&text, kernel.source).map_err(|error| {
                 let message = explain(&error);
                 self.refused.insert(kernel.source.file, message.clone());
                 failed(message)
@@ -114,12 +115,15 @@ impl Libraries {
         }
     }
 
-    fn compile(&self, text: &str) -> Result<Object<dyn MTLLibrary>, Retained<NSError>> {
+    fn compile(
+        &self,
+        text: &str,
+        source: &KernelSource,
+    ) -> Result<Object<dyn MTLLibrary>, Retained<NSError>> {
         let options = MTLCompileOptions::new();
         // 3.1 is the first with bfloat, and what the oldest supported system (macOS 14) compiles. Tensor operations
         // are of 4.0, and their kernels are chosen only where it is there.
-        let tensors = text.contains("#include <metal_tensor>");
-        options.setLanguageVersion(match tensors {
+        options.setLanguageVersion(match source.needs_tensor_operations() {
             true => MTLLanguageVersion::Version4_0,
             false => MTLLanguageVersion::Version3_1,
         });
