@@ -185,6 +185,11 @@ fn on_gpu(
     checkpoint: &Checkpoint,
     workloads: &[Workload],
 ) -> Result<(), Failure> {
+    if arguments.no_limits {
+        return Err(Failure::Usage(
+            "--no-limits is for the processor: the limits of a GPU are not measured".into(),
+        ));
+    }
     let device = DeviceName::from_str(name, true).map_err(|_| {
         Failure::Usage(format!("no device {name}: cpu, {} (chips go with --plan)", DeviceName::names()))
     })?;
