@@ -132,8 +132,7 @@ pub(crate) fn language_flags() -> Vec<String> {
 /// Metal's compiler may fuse a multiplication and an addition. Here only an explicit `fma` is fused, so that a kernel
 /// gives the same bits on every processor, and its tolerance has to allow for either.
 fn kernel_flags(mode: Mode) -> Vec<String> {
-    let code =
-        "-ffp-contract=off -fno-math-errno -fno-strict-aliasing -fPIC -fvisibility=hidden";
+    let code = "-ffp-contract=off -fno-math-errno -fno-strict-aliasing -fPIC -fvisibility=hidden";
     let processor = if cfg!(target_arch = "x86_64") { "-march=native" } else { "-mcpu=native" };
     let mode = match mode {
         Mode::Fast => "-O2",
