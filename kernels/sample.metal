@@ -11,7 +11,7 @@
 // previous step chose. So a step can be encoded while the one before it still runs.
 //
 // Shapes: logits f32 [rows, vocab] (never changed: log probabilities are the model's own), changed f32 [rows, vocab],
-// counts u32 [rows, vocab] (zeros before and after), SampleRow [rows], tokens u32 [rows], status u32 [rows, 2].
+// counts u32 [rows, vocab] (scratch), SampleRow [rows], tokens u32 [rows], status u32 [rows, 2].
 //
 // Thread map: one threadgroup a row in every kernel; its threads stride over the vocabulary. Kernels that are launched
 // with 1,024 threads say so (max_total_threads_per_threadgroup): left alone, Apple's compiler may take so many

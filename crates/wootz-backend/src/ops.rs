@@ -101,6 +101,18 @@ pub enum Op {
     GatherAdd { residual: Buffer, input: Buffer, out: Buffer },
 }
 
+impl Op {
+    /// The matrix products that it consists of; none for most ops.
+    pub fn projections(&self) -> impl Iterator<Item = &Projection> {
+        let (list, pair) = match self {
+            Op::Project { projections, .. } => (projections.as_slice(), None),
+            Op::GateUp { gate, up, .. } => (&[][..], Some([gate, up])),
+            _ => (&[][..], None),
+        };
+        list.iter().chain(pair.into_iter().flatten())
+    }
+}
+
 /// What a model computes in one step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Program {

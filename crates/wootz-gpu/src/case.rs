@@ -4,7 +4,7 @@
 //! runs, whatever its dispatches don't name is poison: outputs begin as NaN, and every buffer has guard bytes after it
 //! that must not change.
 
-use crate::device::{Access, Argument, BufferId, Command, Device, DeviceError, Dispatch, Profile, Slice};
+use crate::device::{Argument, BufferId, Command, Device, DeviceError, Dispatch, Profile, Slice, Timing};
 
 /// Bytes after each buffer that no kernel may touch.
 const GUARD: usize = 256;
@@ -123,13 +123,26 @@ impl Case {
     /// # Errors
     /// [`CaseError::Device`] when the device can't run it, [`CaseError::Differs`] with the first difference.
     pub fn run(&self, device: &mut dyn Device) -> Result<(), CaseError> {
+        self.run_profiled(device, Profile::Whole).map(drop)
+    }
+
+    /// The same with a timing.
+    ///
+    /// # Errors
+    /// As [`Case::run`].
+    pub fn run_profiled(&self, device: &mut dyn Device, profile: Profile) -> Result<Timing, CaseError> {
         let mut ids = Vec::new();
-        let outcome = self.run_with(device, &mut ids);
+        let outcome = self.run_in(device, &mut ids, profile);
         ids.into_iter().for_each(|id| device.release(id));
         outcome
     }
 
-    fn run_with(&self, device: &mut dyn Device, ids: &mut Vec<BufferId>) -> Result<(), CaseError> {
+    fn run_in(
+        &self,
+        device: &mut dyn Device,
+        ids: &mut Vec<BufferId>,
+        profile: Profile,
+    ) -> Result<Timing, CaseError> {
         for buffer in &self.buffers {
             let id = device.allocate(buffer.bytes.len() + GUARD, "a kernel's test")?;
             ids.push(id);
@@ -142,14 +155,14 @@ impl Case {
             commands.push(Command::Dispatch(relocate(dispatch, ids)));
             commands.push(Command::Barrier);
         }
-        let submission = device.submit(&commands, Profile::Whole)?;
-        device.wait(submission)?;
+        let submission = device.submit(&commands, profile)?;
+        let timing = device.wait(submission)?;
         for (buffer, &id) in self.buffers.iter().zip(ids.iter()) {
             let mut found = vec![0; buffer.bytes.len() + GUARD];
             device.read(Slice { buffer: id, offset: 0, length: found.len() }, &mut found)?;
             self.compare(buffer, &found)?;
         }
-        Ok(())
+        Ok(timing)
     }
 
     fn compare(&self, buffer: &CaseBuffer, found: &[u8]) -> Result<(), CaseError> {
@@ -212,7 +225,7 @@ impl Tolerance {
 fn relocate(dispatch: &Dispatch, ids: &[BufferId]) -> Dispatch {
     let mut dispatch = dispatch.clone();
     for argument in &mut dispatch.arguments {
-        if let Argument::Buffer(slice, Access::Read | Access::Write | Access::ReadWrite) = argument {
+        if let Argument::Buffer(slice, _) = argument {
             slice.buffer = ids[slice.buffer.0];
         }
     }

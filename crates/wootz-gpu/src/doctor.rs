@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::time::Instant;
 
 use crate::case::{Case, CaseError};
-use crate::device::{Argument, BufferId, Command, Device, DeviceFacts, Dispatch, Kernel, Profile};
+use crate::device::{Device, DeviceFacts, Dispatch, Kernel, Profile};
 use crate::kernels::{CONCEPTS, Concept, probe};
 
 /// What was found of one concept's kernels.
@@ -178,28 +178,8 @@ fn kernels(case: &Case) -> Vec<&'static str> {
 /// Whether a submission with [`Profile::Kernels`] says how long its kernels took.
 fn measures_kernels(device: &mut dyn Device) -> bool {
     let Some(case) = (probe::CONCEPT.cases)().into_iter().next() else { return false };
-    let run = |device: &mut dyn Device| -> Result<bool, CaseError> {
-        let slice = &case.buffers[0];
-        let buffer = device.allocate(slice.bytes.len(), "a kernel's test")?;
-        let commands: Vec<Command> =
-            case.dispatches.iter().map(|dispatch| Command::Dispatch(on(dispatch, buffer))).collect();
-        let submission = device.submit(&commands, Profile::Kernels);
-        let timing = submission.and_then(|submission| device.wait(submission));
-        device.release(buffer);
-        Ok(timing?.kernels.len() == commands.len())
-    };
-    run(device).unwrap_or(false)
-}
-
-/// The dispatch on one buffer instead of the case's first.
-fn on(dispatch: &Dispatch, buffer: BufferId) -> Dispatch {
-    let mut dispatch = dispatch.clone();
-    for argument in &mut dispatch.arguments {
-        if let Argument::Buffer(slice, _) = argument {
-            slice.buffer = buffer;
-        }
-    }
-    dispatch
+    let timing = case.run_profiled(device, Profile::Kernels);
+    timing.is_ok_and(|timing| timing.kernels.len() == case.dispatches.len())
 }
 
 impl Examination {

@@ -139,8 +139,7 @@ pub fn choose(shape: &Shape, facts: &DeviceFacts, rules: Rules<'_>) -> Option<Ch
     }
     let by_measurement = |choice: &Choice| matches!(choice, Choice::Tensor | Choice::System);
     let own = candidates.iter().copied().find(|choice| !by_measurement(choice));
-    let winners = &rules.choices.winners;
-    let winner = if winners.is_empty() { None } else { winners.get(&shape.key()) };
+    let winner = rules.choices.winners.get(&shape.key());
     let measured = winner.and_then(|name| candidates.iter().copied().find(|choice| choice.name() == *name));
     measured.filter(|&choice| choice != Choice::System || system).or(own)
 }

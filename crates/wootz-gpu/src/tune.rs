@@ -94,7 +94,7 @@ pub fn tune(
 fn families(model: &GpuModel) -> Vec<Family> {
     let Program { ops, .. } = &model.lowering().program;
     let mut families: BTreeMap<String, Family> = BTreeMap::new();
-    for Projection { matrix, bias, .. } in ops.iter().flat_map(projections) {
+    for Projection { matrix, bias, .. } in ops.iter().flat_map(Op::projections) {
         let matrix = model.lowering().weights.matrices[matrix.0].expect("a factor is a matrix");
         let shape = Shape { rows: 1, matrix, bias: bias.is_some() };
         let family = families.entry(shape.key());
@@ -102,14 +102,6 @@ fn families(model: &GpuModel) -> Vec<Family> {
         family.matrices.push(matrix);
     }
     families.into_values().collect()
-}
-
-fn projections(op: &Op) -> Vec<Projection> {
-    match op {
-        Op::Project { projections, .. } => projections.clone(),
-        Op::GateUp { gate, up, .. } => vec![*gate, *up],
-        _ => Vec::new(),
-    }
 }
 
 /// Memory for the largest shape.
@@ -193,7 +185,7 @@ impl<'a> Bench<'a> {
         // NaN, so that nothing is taken over from before.
         self.device.write(out, &vec![0xff; out.length])?;
         let mut dispatches = Vec::new();
-        product.append_with(choice, &mut dispatches);
+        product.append(choice, &mut dispatches);
         let submission = self.device.submit(&with_barriers(dispatches), Profile::Whole)?;
         self.device.wait(submission)?;
         let mut bytes = vec![0; out.length];
@@ -211,7 +203,7 @@ impl<'a> Bench<'a> {
     ) -> Result<f64, DeviceError> {
         let mut dispatches: Vec<Dispatch> = Vec::new();
         for &matrix in &family.matrices {
-            self.product(matrix, rows, family.bias).append_with(choice, &mut dispatches);
+            self.product(matrix, rows, family.bias).append(choice, &mut dispatches);
         }
         let kernels: Vec<_> = dispatches.iter().map(|dispatch| dispatch.kernel).collect();
         self.device.prepare(&kernels, &mut |_| ())?;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use wootz_backend::cache::pages_for;
 use wootz_backend::cpu::{CpuModel, CpuSettings, LoadProgress};
 use wootz_spec::ModelSpec;
@@ -22,6 +22,9 @@ use crate::terminal;
 
 /// Without `--context`, a model that was made for more gets this many tokens.
 const DEFAULT_CONTEXT: usize = 8192;
+
+/// The bar of a load.
+const LOADING: &str = "loading {bar:30} {bytes}/{total_bytes} {eta}";
 
 /// Loads that are done by then show nothing.
 const PATIENCE: Duration = Duration::from_millis(300);
@@ -140,7 +143,8 @@ pub fn load_weights(
     let mut bar: Option<ProgressBar> = None;
     let mut progress = |LoadProgress { done, total }: LoadProgress| {
         if begun.elapsed() > PATIENCE {
-            bar.get_or_insert_with(|| progress_bar(total as u64)).set_position(done as u64);
+            let shown = bar.get_or_insert_with(|| terminal::progress_bar(LOADING, total as u64));
+            shown.set_position(done as u64);
         }
     };
     let model = CpuModel::load(spec, checkpoint, settings, &mut progress);
@@ -173,9 +177,7 @@ pub fn load_on_gpu(
 ) -> Result<GpuModel, Failure> {
     let name = gpu.facts().name.clone();
     let begun = Instant::now();
-    let bar = ProgressBar::new(0);
-    let style = ProgressStyle::with_template("compiling kernels, once for this device {bar:30} {pos}/{len}");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let bar = terminal::progress_bar("compiling kernels, once for this device {bar:30} {pos}/{len}", 0);
     let model = GpuModel::load(spec, checkpoint, gpu, settings, &mut |progress| {
         if let GpuLoadProgress::Kernels { done, total } = progress
             && begun.elapsed() > PATIENCE
@@ -201,12 +203,4 @@ pub fn load_on_gpu(
         terminal::note(&format!("not used on {name}, after `wootz doctor`: {}", names.join(", ")));
     }
     Ok(model)
-}
-
-/// On standard error, and only if that is a terminal.
-fn progress_bar(total: u64) -> ProgressBar {
-    let bar = ProgressBar::new(total);
-    let style = ProgressStyle::with_template("loading {bar:30} {bytes}/{total_bytes} {eta}");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar
 }

@@ -2,6 +2,8 @@
 
 use std::io::{IsTerminal, Write, stderr};
 
+use indicatif::{ProgressBar, ProgressStyle};
+
 /// Whether text on standard error may be coloured: a terminal, and no `NO_COLOR` (no-color.org).
 fn coloured() -> bool {
     stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
@@ -34,3 +36,14 @@ pub fn aside(text: &str) {
 pub fn say(text: &str) {
     line("", "", text);
 }
+
+/// A progress bar on standard error, shown only if that is a terminal. `template` is indicatif's; a length of 0 is set later.
+pub fn progress_bar(template: &str, length: u64) -> ProgressBar {
+    let bar = ProgressBar::new(length);
+    let style = ProgressStyle::with_template(template);
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
+}
+
+/// The template where work is counted and each piece has a name.
+pub const COUNTED: &str = "{bar:30} {pos}/{len} {msg}";

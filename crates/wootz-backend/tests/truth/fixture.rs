@@ -30,9 +30,9 @@ pub fn tiny_models() -> impl Iterator<Item = PathBuf> {
     WITH_GGUF.into_iter().chain(WITHOUT_GGUF).map(|name| fixtures().join("models").join(name))
 }
 
-/// `tests/fixtures`.
+/// The crate's `tests/fixtures`. (The tests of other crates use this file too.)
 pub fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../wootz-backend/tests/fixtures")
 }
 
 /// What Transformers says about a model.

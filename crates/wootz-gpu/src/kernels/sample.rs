@@ -103,7 +103,7 @@ impl FeedTokens {
 pub struct Changes {
     /// `[rows, vocab]` f32, written for the rows that change their logits.
     pub logits: Slice,
-    /// `[rows, vocab]` u32: zeros before and after.
+    /// `[rows, vocab]` u32: scratch; what it holds before does not matter.
     pub counts: Slice,
     /// Bits of allowed tokens, u32 words; [`RowSettings::mask`] says where a row's begin.
     pub masks: Slice,

@@ -1,4 +1,4 @@
-//! A matrix product as launches of the kernel that is chosen for it.
+//! Matrix products: what kernels are chosen by, and the launches of a choice.
 
 use crate::choices::Choices;
 use crate::device::{DeviceFacts, Dispatch, Slice};
@@ -7,7 +7,7 @@ use crate::kernels::gemv::Gemv;
 use crate::kernels::matrix::{MatrixFormat, StoredMatrix};
 use crate::select::{self, Answers, Choice, Library, Rules, Shape};
 
-/// What kernels are chosen by: the same for all steps of a model.
+/// What kernels are chosen by.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Selection {
     /// The device.
@@ -39,7 +39,7 @@ pub struct Product {
     pub bias: Option<Slice>,
     /// `[rows, matrix.columns]` f32.
     pub input: Slice,
-    /// Of at least [`scratch_bytes`].
+    /// Of at least [`choice_scratch_bytes`].
     pub scratch: Slice,
     /// `[rows, matrix.rows]` f32.
     pub out: Slice,
@@ -47,17 +47,7 @@ pub struct Product {
 
 impl Product {
     /// The launches, in an order in which each may need what those before it wrote.
-    ///
-    /// # Panics
-    /// If no kernel multiplies so: [`Selection::choose`] is asked for every shape at load.
-    pub fn append(&self, selection: &Selection, dispatches: &mut Vec<Dispatch>) {
-        let shape = Shape { rows: self.rows, matrix: self.matrix, bias: self.bias.is_some() };
-        let choice = selection.choose(&shape).expect("a model that no kernel covers is refused at load");
-        self.append_with(choice, dispatches);
-    }
-
-    /// The launches of one choice.
-    pub fn append_with(&self, choice: Choice, dispatches: &mut Vec<Dispatch>) {
+    pub fn append(&self, choice: Choice, dispatches: &mut Vec<Dispatch>) {
         let &Product { rows, matrix, bias, input, scratch, out } = self;
         let gemm = |tile, sum| Gemm { tile, sum, rows, matrix, bias, input, out }.dispatches();
         match choice {

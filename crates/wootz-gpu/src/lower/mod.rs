@@ -7,6 +7,8 @@ pub mod arena;
 pub mod matmul;
 pub mod step_data;
 
+use std::sync::Arc;
+
 use wootz_backend::ops::{Buffer, Heads, Op, Program, Projection, Rows, Weight};
 use wootz_spec::{Rope as RopeSpec, Span};
 
@@ -24,7 +26,7 @@ use crate::kernels::kv_write::KvWrite;
 use crate::kernels::matrix::StoredMatrix;
 use crate::kernels::norm::{AddRmsNorm, HeadNorm, NormedHeads, RmsNorm};
 use crate::kernels::rope::Rope;
-use crate::select::Answers;
+use crate::select::{Answers, Choice};
 
 /// Where the tensors of a program lie on the device, in the order of [`Program::weights`].
 #[derive(Debug, Clone, Default)]
@@ -74,9 +76,15 @@ pub struct Lowering {
     pub weights: Weights,
     /// In which memory.
     pub places: Places,
-    /// By which kernels.
+    /// What kernels are chosen by.
     pub selection: Selection,
+    /// The kernels of matrix products.
+    pub choices: Choosing,
 }
+
+/// For each weight that is multiplied with, in the order of [`Program::weights`]: the kernel for 1, 2, 3 and so on rows.
+/// Chosen at load, because a step has hundreds of products. Matrices of one shape share a table.
+pub type Choosing = Vec<Option<Arc<[Choice]>>>;
 
 impl Lowering {
     /// How a step's rows are divided between the attention kernels.
@@ -219,7 +227,9 @@ impl StepLowering<'_> {
             scratch: self.model.places.products,
             out: self.slice(projection.out),
         };
-        product.append(&self.model.selection, &mut self.dispatches);
+        let choices = self.model.choices[projection.matrix.0].as_ref();
+        let choices = choices.expect("kernels for every product were chosen at load");
+        product.append(choices[rows - 1], &mut self.dispatches);
     }
 
     /// One launch for the norms of a layer's query and key heads. The answer is whether they go together.

@@ -83,7 +83,7 @@ pub struct DrawResults {
 pub struct DrawScratch {
     /// `[samples, vocab]` f32.
     pub changed: Slice,
-    /// `[samples, vocab]` u32: zeros, which have to be written once.
+    /// `[samples, vocab]` u32.
     pub counts: Slice,
 }
 

@@ -1,9 +1,10 @@
 //! Loading: everything that a step needs is set aside, and everything that can fail fails here.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use wootz_backend::cache::pages_for;
-use wootz_backend::ops::{Op, Program, Projection, Rows};
+use wootz_backend::ops::{Op, Program, Rows};
 use wootz_backend::program::program;
 use wootz_backend::step::{PAGE_TOKENS, SequenceSlice, Step, StepLimits};
 use wootz_backend::{BackendError, Binding};
@@ -13,11 +14,11 @@ use wootz_weights::{Checkpoint, Tensor};
 use super::pipeline::Draws;
 use super::{GpuMemory, GpuModel, STEP_BUFFERS, device_error, weights};
 use crate::choices::Choices;
-use crate::device::{Device, Kernel, Slice, Timing};
+use crate::device::{Device, Kernel, Slice};
 use crate::kernels::attention::{HEAD_SIZES, PagedCache};
-use crate::kernels::gemv::MOST_ROWS;
-use crate::lower::{Arena, Lowering, Places, Selection, StepData, Weights, matmul, scratch_bytes};
-use crate::select::{Answers, Library, Shape};
+use crate::kernels::gemv::{Gemv, MOST_ROWS};
+use crate::lower::{Arena, Choosing, Lowering, Places, Selection, StepData, Weights, matmul, scratch_bytes};
+use crate::select::{Answers, Choice, Library, Shape};
 
 /// How a model is loaded on a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,7 +101,7 @@ pub(super) fn load(
             + STEP_BUFFERS * step_buffers[0].length) as u64
             + draws.bytes,
     };
-    let lowering = Lowering { program, weights, places, selection };
+    let lowering = Lowering { program, weights, places, selection, choices: products.choices };
     let mut data = StepData::new(&limits);
     let mut kernels = kernels(&lowering, &mut data, step_buffers[0], (&limits, &products.telling_rows));
     let drawing = draws.every_kernel(lowering.logits(1));
@@ -110,7 +111,6 @@ pub(super) fn load(
         .prepare(&kernels, &mut |done| progress(GpuLoadProgress::Kernels { done, total }))
         .map_err(|error| device_error(&error, ""))?;
     let logits = vec![0.0; limits.samples * spec.vocab];
-    let timing = Timing::default();
     Ok(GpuModel {
         spec,
         limits,
@@ -123,7 +123,6 @@ pub(super) fn load(
         next_buffer: 0,
         draws,
         logits,
-        timing,
     })
 }
 
@@ -142,8 +141,9 @@ fn check_heads(program: &Program) -> Result<(), BackendError> {
     }
 }
 
-/// What the matrix products of any step may need.
+/// The kernels of all matrix products that a step may have, and what they need.
 struct Products {
+    choices: Choosing,
     /// Bytes of scratch.
     scratch: usize,
     /// Numbers of rows of a step, at least one for each set of kernels that multiply its rows.
@@ -151,7 +151,7 @@ struct Products {
 }
 
 impl Products {
-    /// Chooses for every number of rows.
+    /// Chooses for every matrix and number of rows, so that no step has to.
     ///
     /// # Errors
     /// When no kernel is left for one of them.
@@ -162,38 +162,44 @@ impl Products {
         selection: &Selection,
         limits: &StepLimits,
     ) -> Result<Products, BackendError> {
-        let mut known = HashSet::new();
-        let mut different = Vec::new();
-        for projection in program.ops.iter().flat_map(projections) {
+        let mut choices: Choosing = vec![None; program.weights.len()];
+        let mut known: HashMap<_, Arc<[Choice]>> = HashMap::new();
+        let mut scratch = 0;
+        for projection in program.ops.iter().flat_map(Op::projections) {
             let weight = projection.matrix;
             let matrix = weights.matrices[weight.0].expect("a factor was loaded as a matrix");
-            let (bias, of) = (projection.bias.is_some(), program.buffers[projection.out.0].rows);
-            if known.insert((matrix.format, matrix.rows, matrix.columns, bias, of == Rows::Samples)) {
-                different.push((weight, matrix, bias, of));
-            }
+            let bias = projection.bias.is_some();
+            let most = match program.buffers[projection.out.0].rows {
+                Rows::Tokens => limits.rows,
+                Rows::Samples => limits.samples,
+            };
+            // Where a matrix begins decides which of two kernels reads it.
+            let reader = Gemv::kernel(&matrix, 1);
+            let shape = (matrix.format, matrix.rows, matrix.columns, reader, bias, most);
+            let table = match known.get(&shape) {
+                Some(table) => Arc::clone(table),
+                None => {
+                    let choose = |rows| {
+                        let choice = selection.choose(&Shape { rows, matrix, bias });
+                        choice.ok_or_else(|| none_is_left(binding.tensor(weight)))
+                    };
+                    let table = (1..=most).map(choose).collect::<Result<Arc<[Choice]>, _>>()?;
+                    let bytes = table
+                        .iter()
+                        .zip(1..)
+                        .map(|(&choice, rows)| matmul::choice_scratch_bytes(choice, rows, &matrix));
+                    scratch = bytes.fold(scratch, usize::max);
+                    known.insert(shape, Arc::clone(&table));
+                    table
+                }
+            };
+            choices[weight.0] = Some(table);
         }
-        let mut products = Products { scratch: 0, telling_rows: Vec::new() };
-        let mut last = Vec::new();
-        for rows in 1..=limits.rows {
-            let mut choices = Vec::new();
-            for &(weight, matrix, bias, of) in &different {
-                let rows = match of {
-                    Rows::Tokens => rows,
-                    Rows::Samples => rows.min(limits.samples),
-                };
-                let choice = selection
-                    .choose(&Shape { rows, matrix, bias })
-                    .ok_or_else(|| none_is_left(binding.tensor(weight)))?;
-                products.scratch = products.scratch.max(matmul::choice_scratch_bytes(choice, rows, &matrix));
-                choices.push(choice);
-            }
-            // Up to the largest batch of the kernel for few rows, each number has a kernel of its own.
-            if rows <= MOST_ROWS || choices != last || rows == limits.rows {
-                products.telling_rows.push(rows);
-                last = choices;
-            }
-        }
-        Ok(products)
+        // Up to the largest batch of the kernel for few rows, each number has a kernel of its own.
+        let differs = |rows: usize| known.values().any(|table| table.get(rows - 1) != table.get(rows - 2));
+        let tells = |&rows: &usize| rows <= MOST_ROWS || rows == limits.rows || differs(rows);
+        let telling_rows = (1..=limits.rows).filter(tells).collect();
+        Ok(Products { choices, scratch, telling_rows })
     }
 }
 
@@ -201,15 +207,6 @@ fn none_is_left(tensor: &Tensor) -> BackendError {
     BackendError::NoKernel {
         what: format!("tensor {} {:?} of type {}", tensor.name, tensor.shape, tensor.kind),
         possible: "none: every kernel for it gave wrong results on this device (wootz doctor)".into(),
-    }
-}
-
-/// The matrix products of an op.
-fn projections(op: &Op) -> Vec<Projection> {
-    match op {
-        Op::Project { projections, .. } => projections.clone(),
-        Op::GateUp { gate, up, .. } => vec![*gate, *up],
-        _ => Vec::new(),
     }
 }
 

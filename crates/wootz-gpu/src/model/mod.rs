@@ -14,7 +14,7 @@ use wootz_spec::ModelSpec;
 pub use load::{GpuLoadProgress, GpuSettings};
 pub use weights::WeightBytes;
 
-use crate::device::{Device, DeviceError, Dispatch, Kernel, Profile, Slice, Timing};
+use crate::device::{Device, DeviceError, Dispatch, Kernel, Profile, Slice};
 use crate::hazards::with_barriers;
 use crate::lower::{Lowering, StepData, StepPlaces};
 use pipeline::Draws;
@@ -47,7 +47,6 @@ pub struct GpuModel {
     draws: Draws,
     /// The logits of the last step.
     logits: Vec<f32>,
-    timing: Timing,
 }
 
 impl GpuModel {
@@ -86,11 +85,6 @@ impl GpuModel {
         &self.kernels
     }
 
-    /// How long the last step took on the device.
-    pub fn timing(&self) -> &Timing {
-        &self.timing
-    }
-
     /// Writes a validated step's data to the next of the step buffers, and lowers it. The buffer must not be in use: no
     /// more than two steps are under way, and only one that was submitted moves on to the next buffer. With `waits`,
     /// some of the step's tokens are drawn by the step before.
@@ -123,27 +117,6 @@ impl GpuModel {
         step.validate(&self.limits)?;
         Ok(self.encode(step, false)?.0)
     }
-
-    /// The same as [`Model::forward`], with the time that each kernel takes in [`GpuModel::timing`].
-    ///
-    /// # Errors
-    /// As [`Model::forward`].
-    pub fn profile(&mut self, step: &Step) -> Result<&[f32], BackendError> {
-        self.run(step, Profile::Kernels)
-    }
-
-    fn run(&mut self, step: &Step, profile: Profile) -> Result<&[f32], BackendError> {
-        step.validate(&self.limits)?;
-        let (dispatches, places) = self.encode(step, false)?;
-        let submission = self.device.submit(&with_barriers(dispatches), profile).map_err(failed)?;
-        self.timing = self.device.wait(submission).map_err(failed)?;
-        let elements = places.samples * self.spec.vocab;
-        if elements > 0 {
-            let bytes = bytemuck::cast_slice_mut(&mut self.logits[..elements]);
-            self.device.read(self.lowering.logits(places.samples), bytes).map_err(failed)?;
-        }
-        Ok(&self.logits[..elements])
-    }
 }
 
 impl Model for GpuModel {
@@ -160,7 +133,16 @@ impl Model for GpuModel {
     }
 
     fn forward(&mut self, step: &Step) -> Result<&[f32], BackendError> {
-        self.run(step, Profile::Whole)
+        step.validate(&self.limits)?;
+        let (dispatches, places) = self.encode(step, false)?;
+        let submission = self.device.submit(&with_barriers(dispatches), Profile::Whole).map_err(failed)?;
+        self.device.wait(submission).map_err(failed)?;
+        let elements = places.samples * self.spec.vocab;
+        if elements > 0 {
+            let bytes = bytemuck::cast_slice_mut(&mut self.logits[..elements]);
+            self.device.read(self.lowering.logits(places.samples), bytes).map_err(failed)?;
+        }
+        Ok(&self.logits[..elements])
     }
 
     fn pipeline(&mut self) -> Option<&mut dyn Pipeline> {

@@ -75,16 +75,19 @@ impl Draws {
             Ok::<_, BackendError>((inputs, results))
         };
         let places = [place()?, place()?, place()?];
-        let zeros = vec![0; scratch.counts.length];
-        device.write(scratch.counts, &zeros).map_err(|error| device_error(&error, ""))?;
         let (under_way, spare) = (VecDeque::new(), vec![DrawTables::default(); STEP_BUFFERS]);
         Ok(Draws { limits: draws, scratch, fed, places, next: 0, last_samples: 0, under_way, spare, bytes })
     }
 
+    /// The tokens that the step before the next draws.
+    fn previous(&self) -> Slice {
+        self.places[(self.next + STEP_BUFFERS - 1) % STEP_BUFFERS].1.tokens
+    }
+
     /// The launch that resolves the tokens of a step which names some of the step before.
     pub(super) fn feed(&self, entries: Slice) -> FeedTokens {
-        let previous = self.places[(self.next + STEP_BUFFERS - 1) % STEP_BUFFERS].1.tokens;
-        FeedTokens { count: entries.length / 4, entries, previous, tokens: self.fed.part(0, entries.length) }
+        let (previous, tokens) = (self.previous(), self.fed.part(0, entries.length));
+        FeedTokens { count: entries.length / 4, entries, previous, tokens }
     }
 
     /// Launches with every kernel that drawing can use.
@@ -121,8 +124,7 @@ impl Pipeline for GpuModel {
         let mut start = || -> Result<Submission, DeviceError> {
             if !draws.is_empty() {
                 tables.write(&mut *self.device, &inputs)?;
-                let previous = (self.draws.next + STEP_BUFFERS - 1) % STEP_BUFFERS;
-                let previous = self.draws.places[previous].1.tokens;
+                let previous = self.draws.previous();
                 let places = (&inputs, &self.draws.scratch, &results);
                 let logits = self.lowering.logits(draws.len());
                 dispatches.extend(tables.dispatches(self.draws.limits.vocab, logits, places, previous));
@@ -140,13 +142,8 @@ impl Pipeline for GpuModel {
     fn collect(&mut self) -> Result<Vec<Result<Sampled, DrawFailure>>, BackendError> {
         let UnderWay { submission, tables, results } =
             self.draws.under_way.pop_front().expect("a step is under way");
-        let drawn = match self.device.wait(submission) {
-            Ok(timing) => {
-                self.timing = timing;
-                tables.read(&mut *self.device, &results)
-            }
-            Err(error) => Err(error),
-        };
+        let ended = self.device.wait(submission);
+        let drawn = ended.and_then(|_| tables.read(&mut *self.device, &results));
         self.draws.spare.push(tables);
         drawn.map_err(failed)
     }

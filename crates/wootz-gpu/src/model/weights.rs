@@ -40,13 +40,9 @@ impl Uses {
                 Op::RmsNorm { weight, .. } | Op::AddNorm { weight, .. } | Op::HeadNorm { weight, .. } => {
                     uses.vectors.push(*weight);
                 }
-                Op::Project { projections, .. } => {
-                    uses.factors.extend(projections.iter().map(|projection| projection.matrix));
-                    uses.vectors.extend(projections.iter().filter_map(|projection| projection.bias));
-                }
-                Op::GateUp { gate, up, .. } => {
-                    uses.factors.extend([gate.matrix, up.matrix]);
-                    uses.vectors.extend([gate.bias, up.bias].into_iter().flatten());
+                Op::Project { .. } | Op::GateUp { .. } => {
+                    uses.factors.extend(op.projections().map(|projection| projection.matrix));
+                    uses.vectors.extend(op.projections().filter_map(|projection| projection.bias));
                 }
                 Op::Rope { .. } | Op::KvWrite { .. } | Op::Attention { .. } | Op::GatherAdd { .. } => {}
             }

@@ -1,12 +1,11 @@
-//! Models and their expected results from the backend's fixtures, and steps to run them.
+//! Models on the emulator, and how they are changed; what they must compute is in the backend's fixtures.
 
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use wootz_backend::BackendError;
 use wootz_backend::cache::pages_for;
 use wootz_backend::cpu::reference::{CachePrecision, Reference};
-use wootz_backend::step::{SequenceSlice, Step};
-use wootz_backend::{BackendError, Model};
 use wootz_gpu::Device;
 use wootz_gpu::emulator::{Checks, Emulator, EmulatorSettings, Schedule};
 use wootz_gpu::model::{GpuModel, GpuSettings};
@@ -14,27 +13,17 @@ use wootz_gpu::select::Answers;
 use wootz_spec::ModelSpec;
 use wootz_weights::Checkpoint;
 
+/// Models, expected results and steps of the backend's own tests.
+#[path = "../../../wootz-backend/tests/truth/fixture.rs"]
+#[allow(dead_code)] // the backend's tests use what is not used here
+mod truth;
+
+#[allow(unused_imports)] // several tests use this file, and each a part of it
+pub use truth::{Expected, distance, fixtures, greedy, logits, step};
+
 /// The tiny models: one of each family and rotation. `mistral_old` has heads of 12 elements, which no kernel computes.
-const MODELS: [&str; 9] = [
-    "llama",
-    "llama_bias",
-    "llama_llama3",
-    "llama_linear_old",
-    "llama_yarn",
-    "mistral_window",
-    "qwen2",
-    "qwen3",
-    "qwen3_window",
-];
-
-/// Their folders.
 pub fn tiny_models() -> impl Iterator<Item = PathBuf> {
-    MODELS.into_iter().map(|name| fixtures().join("models").join(name))
-}
-
-/// The fixtures of `wootz-backend`.
-pub fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../wootz-backend/tests/fixtures")
+    truth::tiny_models().filter(|folder| !folder.ends_with("mistral_old"))
 }
 
 /// A quantised model that ships with the program.
@@ -85,26 +74,6 @@ pub fn rewritten(folder: &Path, how: Rewrite) -> tempfile::TempDir {
     copy
 }
 
-/// What Transformers says about a model.
-pub struct Expected {
-    pub vocab: usize,
-    pub prompt: Vec<u32>,
-    pub greedy: Vec<u32>,
-}
-
-impl Expected {
-    pub fn read(folder: &Path) -> Expected {
-        let json: Value =
-            serde_json::from_slice(&std::fs::read(folder.join("expected.json")).unwrap()).unwrap();
-        let ids = |field: &str| {
-            let list = json[field].as_array().unwrap();
-            list.iter().map(|id| id.as_u64().unwrap() as u32).collect()
-        };
-        let vocab = json["vocab"].as_u64().unwrap() as usize;
-        Expected { vocab, prompt: ids("prompt_ids"), greedy: ids("greedy_ids") }
-    }
-}
-
 pub fn emulator_settings(checks: Checks, schedule: Schedule) -> EmulatorSettings {
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kernels");
     EmulatorSettings { checks, schedule, cache, ..EmulatorSettings::default() }
@@ -138,55 +107,5 @@ pub fn load(path: &Path, device: Box<dyn Device>, answers: Answers) -> GpuModel 
 
 /// The scalar reference, with the cache in f16 as kernels have it.
 pub fn reference(path: &Path) -> Reference {
-    let checkpoint = Checkpoint::open(path).unwrap();
-    let spec = ModelSpec::from_config(&checkpoint.config().unwrap()).unwrap();
-    let pages = pages_for(spec.context);
-    Reference::load(spec, &checkpoint, pages, CachePrecision::F16).unwrap()
-}
-
-/// A step of one sequence from position `start`, with the pages in order from page 0.
-pub fn step(tokens: &[u32], start: usize, sample_rows: Vec<u32>) -> Step {
-    let pages = pages_for(start + tokens.len());
-    Step {
-        tokens: tokens.to_vec(),
-        positions: (start..start + tokens.len()).map(|position| position as u32).collect(),
-        sequences: vec![SequenceSlice { rows: 0..tokens.len(), pages: 0..pages }],
-        page_table: (0..pages as u32).collect(),
-        sample_rows,
-    }
-}
-
-/// Logits of all tokens of a sequence from position 0.
-pub fn logits(model: &mut dyn Model, tokens: &[u32]) -> Vec<f32> {
-    model.forward(&step(tokens, 0, (0..tokens.len() as u32).collect())).unwrap().to_vec()
-}
-
-/// The `count` likeliest tokens one after another.
-pub fn greedy(model: &mut dyn Model, prompt: &[u32], count: usize) -> Vec<u32> {
-    let mut sequence = prompt.to_vec();
-    let mut done = 0;
-    for _ in 0..count {
-        let new = &sequence[done..];
-        let next = model.forward(&step(new, done, vec![new.len() as u32 - 1])).unwrap();
-        let next = likeliest(next);
-        done = sequence.len();
-        sequence.push(next);
-    }
-    sequence.split_off(prompt.len())
-}
-
-/// The index of the greatest; the first of equals.
-fn likeliest(logits: &[f32]) -> u32 {
-    let better =
-        |best: usize, (index, &logit): (usize, &f32)| if logit > logits[best] { index } else { best };
-    logits.iter().enumerate().fold(0, better) as u32
-}
-
-/// `max |Δ| / max |logit|`.
-pub fn distance(found: &[f32], expected: &[f32]) -> f32 {
-    assert_eq!(found.len(), expected.len());
-    let most = expected.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
-    let off =
-        found.iter().zip(expected).map(|(x, y)| if x.is_finite() { (x - y).abs() } else { f32::INFINITY });
-    off.fold(0.0, f32::max) / most
+    truth::reference(path, CachePrecision::F16)
 }

@@ -76,13 +76,7 @@ impl Demand {
                 Rows::Samples => sample.add(tensor),
             }
         };
-        for op in &program.ops {
-            match op {
-                Op::Project { projections, .. } => projections.iter().for_each(&mut add),
-                Op::GateUp { gate, up, .. } => [gate, up].into_iter().for_each(&mut add),
-                _ => {}
-            }
-        }
+        program.ops.iter().flat_map(Op::projections).for_each(&mut add);
         let cache_bytes = program.cache.page_bytes() as f64 / wootz_backend::step::PAGE_TOKENS as f64;
         Self { token, sample, weight_bytes: weight_bytes as f64, cache_bytes }
     }

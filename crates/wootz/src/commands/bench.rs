@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use serde::Serialize;
 use wootz_backend::Binding;
 use wootz_backend::cpu::limits::{self, Limits};
@@ -27,6 +27,7 @@ use crate::failure::Failure;
 use crate::loading;
 use crate::model_path;
 use crate::table::bytes;
+use crate::terminal;
 
 /// Arguments of `wootz bench`.
 #[derive(Debug, Args)]
@@ -93,7 +94,8 @@ pub fn run(arguments: &BenchArguments) -> Result<(), Failure> {
         [] => vec![CpuSettings::default().threads],
         given => given.iter().map(|&count| count.into()).collect(),
     };
-    let bar = progress_bar(threads.len() * (workloads.len() * arguments.repeats as usize));
+    let measurements = threads.len() * (workloads.len() * arguments.repeats as usize);
+    let bar = terminal::progress_bar(terminal::COUNTED, measurements as u64);
     let limits = if arguments.no_limits { Vec::new() } else { machine_limits(&threads, &bar)? };
     let mut report = Report {
         model: path.display().to_string(),
@@ -203,7 +205,8 @@ fn on_gpu(
         GpuSettings { pages, rows, samples, choices: device::known(gpu.facts()), ..Default::default() };
     let facts = gpu.facts().clone();
     let mut model = loading::load_on_gpu(spec.clone(), checkpoint, gpu, &settings)?;
-    let bar = progress_bar(workloads.len() * arguments.repeats as usize);
+    let measurements = workloads.len() * arguments.repeats as usize;
+    let bar = terminal::progress_bar(terminal::COUNTED, measurements as u64);
     let weights = model.memory().weights;
     let mut report = Report {
         model: checkpoint.path().display().to_string(),
@@ -216,24 +219,7 @@ fn on_gpu(
     };
     for &workload in workloads {
         bar.set_message(workload.name());
-        workload.warm_up(&mut model)?;
-        let mut seconds = Vec::new();
-        for _ in 0..arguments.repeats {
-            seconds.push(workload.run(&mut model)?.as_secs_f64());
-            bar.inc(1);
-        }
-        let rates: Vec<f64> = seconds.iter().map(|seconds| workload.tokens() as f64 / seconds).collect();
-        report.results.push(Measurement {
-            test: workload.name(),
-            kind: workload.kind(),
-            tokens: workload.length(),
-            batch: workload.batch(),
-            threads: None,
-            tokens_per_second: Summary::of(&rates),
-            seconds,
-            share_of_limit: None,
-            bound: None,
-        });
+        report.results.push(measure(workload, &mut model, arguments.repeats, &bar)?);
     }
     report.peak_resident_bytes = memory::peak_resident();
     bar.finish_and_clear();
@@ -308,35 +294,42 @@ impl Run<'_> {
     fn measure(&self, workload: Workload, model: &mut CpuModel) -> Result<Measurement, Failure> {
         let threads = model.threads();
         self.bar.set_message(format!("{}, {threads} threads", workload.name()));
-        workload.warm_up(model)?;
-        let mut seconds = Vec::new();
-        for _ in 0..self.arguments.repeats {
-            seconds.push(workload.run(model)?.as_secs_f64());
-            self.bar.inc(1);
-        }
-        let rates: Vec<f64> = seconds.iter().map(|seconds| workload.tokens() as f64 / seconds).collect();
-        let tokens_per_second = Summary::of(&rates);
+        let measurement = measure(workload, model, self.arguments.repeats, self.bar)?;
         let rows = model.limits().rows;
         let ideal = self.limits.map(|limits| self.demand.ideal(workload, rows, limits));
         let ideal_rate = ideal.map(|ideal| workload.tokens() as f64 / ideal.seconds);
         Ok(Measurement {
-            test: workload.name(),
-            kind: workload.kind(),
-            tokens: workload.length(),
-            batch: workload.batch(),
             threads: Some(threads),
-            tokens_per_second,
-            seconds,
-            share_of_limit: ideal_rate.map(|rate| tokens_per_second.median / rate),
+            share_of_limit: ideal_rate.map(|rate| measurement.tokens_per_second.median / rate),
             bound: ideal.map(|ideal| ideal.bound),
+            ..measurement
         })
     }
 }
 
-/// On standard error, and only if that is a terminal.
-fn progress_bar(measurements: usize) -> ProgressBar {
-    let bar = ProgressBar::new(measurements as u64);
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar
+/// Measures a workload after a run that is not counted.
+fn measure(
+    workload: Workload,
+    model: &mut dyn Model,
+    repeats: u32,
+    bar: &ProgressBar,
+) -> Result<Measurement, Failure> {
+    workload.warm_up(model)?;
+    let mut seconds = Vec::new();
+    for _ in 0..repeats {
+        seconds.push(workload.run(model)?.as_secs_f64());
+        bar.inc(1);
+    }
+    let rates: Vec<f64> = seconds.iter().map(|seconds| workload.tokens() as f64 / seconds).collect();
+    Ok(Measurement {
+        test: workload.name(),
+        kind: workload.kind(),
+        tokens: workload.length(),
+        batch: workload.batch(),
+        threads: None,
+        tokens_per_second: Summary::of(&rates),
+        seconds,
+        share_of_limit: None,
+        bound: None,
+    })
 }

@@ -5,7 +5,6 @@ use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use wootz_gpu::choices::{self, Choices};
 use wootz_gpu::device::{Device, DeviceFacts};
@@ -59,7 +58,7 @@ pub fn run(arguments: &DoctorArguments) -> Result<(), Failure> {
         return Err(Failure::Usage("the processor has no kernels to examine: --device names a GPU".into()));
     };
     let model = arguments.model.as_deref().map(Examined::open).transpose()?;
-    let bar = progress_bar();
+    let bar = terminal::progress_bar(terminal::COUNTED, 0);
     let mut progress = |progress| {
         let (what, done, total) = match progress {
             ExaminationProgress::Compiling(done, total) => ("kernels compiled", done, total),
@@ -204,11 +203,4 @@ fn write_report(path: &Path, examination: &Examination) -> Result<(), Failure> {
     std::fs::write(path, text + "\n").map_err(|error| Failure::file("write", path, &error))?;
     terminal::note(&format!("report written to {}", path.display()));
     Ok(())
-}
-
-fn progress_bar() -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}");
-    let bar = ProgressBar::new(0);
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar
 }

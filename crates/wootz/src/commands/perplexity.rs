@@ -5,7 +5,6 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use wootz_engine::{Perplexity, PerplexityText, perplexity};
 use wootz_weights::tokenizer::{AddBos, Special};
 
@@ -13,6 +12,7 @@ use crate::device::DeviceOptions;
 use crate::failure::Failure;
 use crate::loading::{ContextOption, Loaded, MachineOptions, StepRoom, load};
 use crate::model_path;
+use crate::terminal;
 
 /// Arguments of `wootz perplexity`.
 #[derive(Debug, Args)]
@@ -65,9 +65,7 @@ pub fn run(arguments: &PerplexityArguments) -> Result<(), Failure> {
         context: arguments.context as usize,
         chunks: arguments.chunks.map_or(usize::MAX, NonZeroUsize::get),
     };
-    let bar = ProgressBar::no_length();
-    let style = ProgressStyle::with_template("{bar:30} chunk {pos}/{len}, {msg}, {eta} to go");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let bar = terminal::progress_bar("{bar:30} chunk {pos}/{len}, {msg}, {eta} to go", 0);
     let result = perplexity(model.as_mut(), text, |so_far: Perplexity| {
         bar.set_length(so_far.chunks as u64);
         bar.set_message(format!("perplexity {:.4}", so_far.value));

@@ -4,7 +4,6 @@ use std::io::{Write, stdout};
 use std::path::PathBuf;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use wootz_gpu::choices::{self, Choices};
 use wootz_gpu::model::GpuSettings;
 use wootz_gpu::tune::{Trial, TuneSettings, tune};
@@ -69,9 +68,7 @@ pub fn run(arguments: &TuneArguments) -> Result<(), Failure> {
         ..Default::default()
     };
     let mut model = load_on_gpu(spec, &checkpoint, gpu, &settings)?;
-    let bar = ProgressBar::new(0);
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let bar = terminal::progress_bar(terminal::COUNTED, 0);
     let settings = TuneSettings { rows, repeats: arguments.repeats.into() };
     let trials = tune(&mut model, &settings, &mut |shape, done, total| {
         bar.set_length(total as u64);

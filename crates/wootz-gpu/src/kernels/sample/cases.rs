@@ -22,6 +22,9 @@ const HISTORY: [u32; 8] = [2, 3, 2, PREVIOUS_ROW | 1, 7, u32::MAX >> 1, PREVIOUS
 /// Biases of all cases: a token twice, one outside, one forbidden.
 const BIASES: [(u32, f32); 5] = [(4, 2.5), (1, -1.0), (4, 0.125), (1 << 30, 9.0), (0, f32::NEG_INFINITY)];
 
+/// The buffer in which the history is counted.
+const COUNTS: &str = "counts";
+
 pub(super) fn cases() -> Vec<Case> {
     let plain = RowSettings { temperature: 1.0, ..RowSettings::default() };
     let mut cases = vec![feed(5), feed(300)];
@@ -56,7 +59,14 @@ pub(super) fn cases() -> Vec<Case> {
     };
     let greedily = RowSettings { temperature: 0.0, ..penalised.clone() };
     let masked = RowSettings { mask: Some(3), history: 2..5, logit_bias: 2..4, ..penalised.clone() };
-    cases.push(rows("changes", 37, 3.0, vec![penalised.clone(), greedily, plain.clone(), masked]));
+    let changing = vec![penalised.clone(), greedily, plain.clone(), masked];
+    cases.push(rows("changes", 37, 3.0, changing.clone()));
+    let mut after_a_fault = rows("changes after a step that was broken off", 37, 3.0, changing);
+    for buffer in after_a_fault.buffers.iter_mut().filter(|buffer| buffer.name == COUNTS) {
+        buffer.bytes.fill(7);
+        buffer.check = Check::Scratch;
+    }
+    cases.push(after_a_fault);
     // Equal logits: ties go to the lowest ids, in the filters and in the order of the draw.
     let tied = vec![
         RowSettings { top_k: 3, logprobs: Some(2), ..plain.clone() },
@@ -154,7 +164,7 @@ fn sampled(name: &str, vocab: usize, logits: Vec<f32>, settings: &[RowSettings])
                 rows.iter().flat_map(|row| row.changed.iter().copied()).collect(),
                 CHANGED_TOLERANCE,
             ),
-            counts: case.buffer("counts", zeros, Check::Unchanged),
+            counts: case.buffer(COUNTS, zeros, Check::Unchanged),
             masks: case.input("masks", &masks),
             bias_tokens: case.input("bias tokens", &tokens),
             bias_values: case.input("bias values", &values),
