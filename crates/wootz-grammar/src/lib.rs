@@ -1,0 +1,2 @@
+//! Structured output: which tokens a grammar allows next.
+#![forbid(unsafe_code)]

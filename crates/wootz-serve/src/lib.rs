@@ -1,0 +1,2 @@
+//! The HTTP server: the OpenAI API over the engine.
+#![forbid(unsafe_code)]
