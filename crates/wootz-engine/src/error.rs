@@ -52,6 +52,25 @@ pub enum EngineError {
         /// Tokens that the context holds.
         context: usize,
     },
+    /// As many requests wait as may wait.
+    #[error("{waiting} requests are waiting already, and at most {limit} may: try again later")]
+    QueueFull {
+        /// Requests that wait.
+        waiting: usize,
+        /// The most that may.
+        limit: usize,
+    },
+    /// The engine takes no new requests.
+    #[error("the engine is shutting down and takes no new requests")]
+    Stopping,
+    /// A combination that the engine does not serve.
+    #[error("{what} is not possible here; {possible}")]
+    Unsupported {
+        /// What was asked for.
+        what: String,
+        /// What could be asked for instead.
+        possible: String,
+    },
     /// A text too short to be scored.
     #[error("the text has {found} tokens, but perplexity at this context needs at least {needed}")]
     TextTooShort {

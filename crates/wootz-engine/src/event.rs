@@ -1,36 +1,52 @@
 //! What the engine tells a caller.
 
+use std::time::Duration;
+
 use crate::EngineError;
 use crate::request::RequestId;
-use crate::sampler::Sampled;
+use crate::sampler::{Sampled, SampledLogprobs};
 
 /// Something that happened to a request.
 #[derive(Debug, Clone)]
 pub struct Event {
     /// The request.
     pub request: RequestId,
+    /// What happened to which answer.
+    pub event: AnswerEvent,
+}
+
+/// Something that happened to an answer.
+#[derive(Debug, Clone)]
+pub struct AnswerEvent {
+    /// Which of the request's answers, counted from 0. What is about the whole request says 0.
+    pub answer: usize,
     /// What happened.
     pub kind: EventKind,
 }
 
-/// What happened to a request. `Finished` and `Failed` are the last word on it.
+/// What happened to an answer.
 #[derive(Debug, Clone)]
 pub enum EventKind {
-    /// The prompt is computed; the first token is next.
+    /// The prompt is computed; the first token is next. About the whole request, once.
     Prompted {
         /// How many of its tokens did not have to be computed.
         reused: usize,
+        /// How long the request waited before its first step.
+        queued: Duration,
     },
+    /// The log probabilities of the prompt's tokens, if they were asked for: one entry a token, `None` for the first, which
+    /// nothing predicts. About the whole request, once, after [`EventKind::Prompted`].
+    PromptLogprobs(Vec<Option<SampledLogprobs>>),
     /// The next token of the answer.
     Token(Sampled),
-    /// The answer is complete.
+    /// The answer is complete: the last word on it.
     Finished {
         /// Why it ended.
         reason: FinishReason,
         /// What it took.
         usage: Usage,
     },
-    /// The answer ends here, incomplete.
+    /// All answers of the request end here, those that are not finished incomplete: the last word on all of it.
     Failed(EngineError),
 }
 
@@ -43,13 +59,17 @@ pub enum FinishReason {
     MaxTokens,
     /// The context is full.
     ContextFull,
+    /// The grammar is complete: nothing but the end could follow.
+    GrammarComplete,
+    /// The caller stopped it, having found a stop string.
+    Stopped,
 }
 
 impl FinishReason {
     /// The word that HTTP APIs use for it.
     pub fn name(self) -> &'static str {
         match self {
-            FinishReason::EndToken(_) => "stop",
+            FinishReason::EndToken(_) | FinishReason::GrammarComplete | FinishReason::Stopped => "stop",
             FinishReason::MaxTokens | FinishReason::ContextFull => "length",
         }
     }
@@ -64,4 +84,6 @@ pub struct Usage {
     pub reused: usize,
     /// In the answer, without the end token.
     pub generated: usize,
+    /// Of those, how many are reasoning.
+    pub reasoning: usize,
 }

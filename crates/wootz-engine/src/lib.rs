@@ -5,26 +5,37 @@
 //! streaming decoder work on the caller's side.
 #![forbid(unsafe_code)]
 
+mod disk;
 mod engine;
 mod error;
 mod event;
+mod guide;
 mod pages;
 mod perplexity;
+mod policy;
 mod request;
 mod sampler;
 mod scheduler;
 mod sequence;
+mod settings;
 mod stop;
+mod stream;
+mod worker;
 
-pub use engine::{Engine, EventStream};
+pub use disk::DiskSettings;
+pub use engine::Engine;
 pub use error::EngineError;
-pub use event::{Event, EventKind, FinishReason, Usage};
+pub use event::{AnswerEvent, Event, EventKind, FinishReason, Usage};
+pub use guide::Guide;
 pub use pages::{Page, PagePool, Taken};
 pub use perplexity::{Perplexity, PerplexityText, perplexity};
-pub use request::{Request, RequestId};
+pub use policy::Policy;
+pub use request::{Answers, BeamSearch, Request, RequestId, Scheduling, Tenant};
 pub use sampler::{
     Logprobs, PenaltyWindow, Place, Sampled, SampledLogprobs, Sampler, SamplingSettings, TokenLogprob,
     validate,
 };
 pub use scheduler::{Scheduler, UnderWay};
+pub use settings::EngineSettings;
 pub use stop::{Passed, StopFilter};
+pub use stream::EventStream;

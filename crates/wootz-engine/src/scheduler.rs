@@ -5,15 +5,16 @@
 //! Pages of finished requests stay as a prefix for later ones until somebody needs them.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use wootz_backend::cache::pages_for;
 use wootz_backend::sampling::{Draw, DrawFailure, Logprobs, Sampled, SamplingSettings};
 use wootz_backend::step::{PAGE_TOKENS, SequenceSlice, Step, StepLimits, pending};
 
 use crate::EngineError;
-use crate::event::{Event, EventKind, FinishReason};
+use crate::event::{AnswerEvent, Event, EventKind, FinishReason};
 use crate::pages::{Page, PagePool, Taken};
-use crate::request::{Request, RequestId};
+use crate::request::{Answers, Request, RequestId};
 use crate::sampler::{Place, Sampler};
 use crate::sequence::Sequence;
 
@@ -79,7 +80,7 @@ impl Scheduler {
     }
 
     /// Takes a request in, or says why it can never be served.
-    pub fn add(&mut self, id: RequestId, request: Request) -> Result<(), EngineError> {
+    pub fn add(&mut self, id: RequestId, request: Request, now: Duration) -> Result<(), EngineError> {
         let (context, vocab) = (self.context, self.limits.vocab);
         if request.prompt.is_empty() {
             return Err(EngineError::EmptyPrompt);
@@ -90,8 +91,14 @@ impl Scheduler {
         if request.prompt.len() >= context {
             return Err(EngineError::ContextFull { prompt: request.prompt.len(), context });
         }
+        if request.answers != Answers::default() || request.prompt_logprobs.is_some() {
+            return Err(EngineError::Unsupported {
+                what: "more than one answer, or log probabilities of the prompt,".into(),
+                possible: "ask for one answer without them".into(),
+            });
+        }
         let sampler = Sampler::new(request.sampling.clone(), request.logprobs, vocab)?;
-        self.waiting.push_back(Sequence::new(id, request, sampler, context));
+        self.waiting.push_back(Sequence::new(id, request, sampler, context, now));
         Ok(())
     }
 
@@ -105,6 +112,25 @@ impl Scheduler {
             let sequence = self.running.remove(index);
             self.leave(sequence);
         }
+    }
+
+    /// How many requests wait to run.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// How many more sequences could run.
+    pub fn room(&self) -> usize {
+        self.sequences - self.running.len()
+    }
+
+    /// Ends an answer: the caller has all that it wants of it.
+    pub fn stop(&mut self, id: RequestId, answer: usize) -> Vec<Event> {
+        let found =
+            self.running.iter().chain(&self.waiting).find(|sequence| sequence.id == id && answer == 0);
+        let Some(usage) = found.map(Sequence::usage) else { return Vec::new() };
+        self.cancel(id);
+        vec![about(id, EventKind::Finished { reason: FinishReason::Stopped, usage })]
     }
 
     /// Whether there is nothing to plan, and nothing under way.
@@ -126,9 +152,9 @@ impl Scheduler {
     ///
     /// With a step under way, its draws are not known: rows that need them name them by
     /// [`pending`](wootz_backend::step::pending). At most one may be under way then.
-    pub fn plan(&mut self) -> Option<Step> {
+    pub fn plan(&mut self, now: Duration) -> Option<Step> {
         debug_assert!(self.planned.len() < 2, "a token can be pending on the step before only");
-        self.admit();
+        self.admit(now);
         let mut step = Step::default();
         let mut planned = Vec::new();
         let answering = self.running.iter().filter(|sequence| sequence.pending() == 1).count();
@@ -205,8 +231,8 @@ impl Scheduler {
             let sequence = &mut self.running[index];
             let Some(sample) = planned.sample else { continue };
             if sequence.generated() == 0 {
-                let kind = EventKind::Prompted { reused: sequence.reused };
-                events.push(Event { request: sequence.id, kind });
+                let kind = EventKind::Prompted { reused: sequence.reused, queued: sequence.queued };
+                events.push(about(sequence.id, kind));
             }
             if sequence.under_way == 0 {
                 sequence.awaited = None;
@@ -224,7 +250,7 @@ impl Scheduler {
                 }
                 Ok(sampled) => {
                     sequence.tokens.push(sampled.token);
-                    events.push(Event { request: sequence.id, kind: EventKind::Token(sampled) });
+                    events.push(about(sequence.id, EventKind::Token(sampled)));
                     if sequence.tokens.len() >= sequence.limit.tokens {
                         let reason = sequence.limit.reason;
                         ended = Some(EventKind::Finished { reason, usage: sequence.usage() });
@@ -233,7 +259,7 @@ impl Scheduler {
             }
             if let Some(kind) = ended {
                 let sequence = self.running.remove(index);
-                events.push(Event { request: sequence.id, kind });
+                events.push(about(sequence.id, kind));
                 self.leave(sequence);
             }
         }
@@ -257,7 +283,7 @@ impl Scheduler {
                 let mut sequence = self.running.remove(index);
                 sequence.computed = 0;
                 self.leave(sequence);
-                events.push(Event { request: planned.request, kind: EventKind::Failed(error.clone()) });
+                events.push(about(planned.request, EventKind::Failed(error.clone())));
             }
         }
         events
@@ -287,7 +313,7 @@ impl Scheduler {
     }
 
     /// Starts waiting requests, in order, while there is room.
-    fn admit(&mut self) {
+    fn admit(&mut self, now: Duration) {
         while self.running.len() < self.sequences {
             let Some(mut sequence) = self.waiting.pop_front() else { return };
             self.take_over_prefix(&mut sequence);
@@ -300,7 +326,10 @@ impl Scheduler {
                 self.pool.give_back(self.retained.remove(0).pages);
             }
             match self.pool.take(missing, &mut sequence.pages) {
-                Taken::All => self.running.push(sequence),
+                Taken::All => {
+                    sequence.queued = now.saturating_sub(sequence.arrived);
+                    self.running.push(sequence);
+                }
                 Taken::TooFew => {
                     // It keeps what it took over, and waits for a running sequence to end.
                     self.waiting.push_front(sequence);
@@ -362,4 +391,9 @@ fn add_rows(step: &mut Step, sequence: &Sequence, rows: usize) {
     step.page_table.extend(sequence.pages[..pages_for(end)].iter().map(Page::id));
     step.sequences
         .push(SequenceSlice { rows: first_row..step.tokens.len(), pages: first_page..step.page_table.len() });
+}
+
+/// An event of a request's only answer.
+fn about(request: RequestId, kind: EventKind) -> Event {
+    Event { request, event: AnswerEvent { answer: 0, kind } }
 }

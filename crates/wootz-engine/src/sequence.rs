@@ -1,5 +1,7 @@
 //! A request on its way: its tokens, and the pages that hold their keys and values.
 
+use std::time::Duration;
+
 use crate::event::{FinishReason, Usage};
 use crate::pages::Page;
 use crate::request::{Request, RequestId};
@@ -21,6 +23,9 @@ pub(crate) struct Sequence {
     pub(crate) under_way: usize,
     /// How many prompt tokens were taken over from an earlier sequence.
     pub(crate) reused: usize,
+    /// When it arrived, and how long it waited once it runs; since the engine's start.
+    pub(crate) arrived: Duration,
+    pub(crate) queued: Duration,
     /// Page `i` holds positions `16·i .. 16·(i + 1)`; enough for all tokens that this sequence may ever have.
     pub(crate) pages: Vec<Page>,
     /// The length at which it ends.
@@ -50,7 +55,13 @@ impl Limit {
 
 impl Sequence {
     /// A sequence that has computed nothing and holds nothing.
-    pub(crate) fn new(id: RequestId, request: Request, sampler: Sampler, context: usize) -> Self {
+    pub(crate) fn new(
+        id: RequestId,
+        request: Request,
+        sampler: Sampler,
+        context: usize,
+        arrived: Duration,
+    ) -> Self {
         Self {
             id,
             limit: Limit::of(&request, context),
@@ -60,6 +71,8 @@ impl Sequence {
             awaited: None,
             under_way: 0,
             reused: 0,
+            arrived,
+            queued: Duration::ZERO,
             pages: Vec::new(),
             end_tokens: request.end_tokens,
             sampler,
@@ -83,6 +96,6 @@ impl Sequence {
 
     /// Its counts of tokens.
     pub(crate) fn usage(&self) -> Usage {
-        Usage { prompt: self.prompt, reused: self.reused, generated: self.generated() }
+        Usage { prompt: self.prompt, reused: self.reused, generated: self.generated(), reasoning: 0 }
     }
 }

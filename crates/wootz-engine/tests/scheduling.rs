@@ -5,18 +5,20 @@ mod fake;
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use fake::{FakeModel, logits_after};
 use proptest::prelude::*;
 use wootz_backend::model::{Model, Pipeline};
 use wootz_backend::step::StepLimits;
 use wootz_engine::{
-    Engine, EngineError, Event, EventKind, FinishReason, Logprobs, PerplexityText, Place, Request, RequestId,
-    Sampler, SamplingSettings, Scheduler, UnderWay, Usage, perplexity,
+    Engine, EngineError, EngineSettings, Event, EventKind, FinishReason, PerplexityText, Place, Request,
+    RequestId, Sampler, SamplingSettings, Scheduler, UnderWay, Usage, perplexity,
 };
 
 const VOCAB: usize = 40;
 const END: u32 = 39;
+const NOW: Duration = Duration::ZERO;
 
 fn limits(pages: usize, rows: usize, positions: usize) -> StepLimits {
     StepLimits { vocab: VOCAB, positions, rows, samples: rows, pages }
@@ -24,12 +26,14 @@ fn limits(pages: usize, rows: usize, positions: usize) -> StepLimits {
 
 fn request(prompt: Vec<u32>, seed: u64, max_tokens: Option<usize>) -> Request {
     Request {
-        prompt,
         sampling: SamplingSettings { seed, repetition_penalty: 1.1, ..SamplingSettings::plain(1.0) },
         max_tokens: max_tokens.and_then(NonZeroUsize::new),
-        end_tokens: vec![END],
-        logprobs: Logprobs::None,
+        ..Request::new(prompt, vec![END])
     }
+}
+
+fn settings(sequences: usize) -> EngineSettings {
+    EngineSettings { sequences, ..EngineSettings::default() }
 }
 
 /// The answer by definition: no pages, no chunks, no batch.
@@ -62,7 +66,7 @@ struct Answer {
 
 fn run(scheduler: &mut Scheduler, model: &mut FakeModel, answers: &mut HashMap<RequestId, Answer>) -> usize {
     let mut steps = 0;
-    while let Some(step) = scheduler.plan() {
+    while let Some(step) = scheduler.plan(NOW) {
         steps += 1;
         assert!(steps < 100_000, "the scheduler does not come to an end");
         let (free, held) = scheduler.pages();
@@ -77,7 +81,7 @@ fn run(scheduler: &mut Scheduler, model: &mut FakeModel, answers: &mut HashMap<R
 fn run_ahead(scheduler: &mut Scheduler, model: &mut FakeModel, answers: &mut HashMap<RequestId, Answer>) {
     while !scheduler.is_idle() {
         while scheduler.under_way() < 2 {
-            let Some(step) = scheduler.plan() else { break };
+            let Some(step) = scheduler.plan(NOW) else { break };
             model.submit(&step, &scheduler.draws()).expect("a planned step is a valid step");
         }
         let (free, held) = scheduler.pages();
@@ -91,10 +95,11 @@ fn note(events: Vec<Event>, answers: &mut HashMap<RequestId, Answer>) {
     for event in events {
         let answer = answers.entry(event.request).or_default();
         assert!(answer.end.is_none(), "an event after the last one");
-        match event.kind {
+        match event.event.kind {
             EventKind::Token(sampled) => answer.tokens.push(sampled.token),
             EventKind::Finished { reason, usage } => answer.end = Some((reason, usage)),
             EventKind::Prompted { .. } => assert!(answer.tokens.is_empty()),
+            EventKind::PromptLogprobs(_) => panic!("nobody asked for them"),
             EventKind::Failed(error) => panic!("{error}"),
         }
     }
@@ -126,12 +131,12 @@ proptest! {
                 let id = RequestId(next);
                 next += 1;
                 if request.prompt.len() >= context {
-                    let refused = scheduler.add(id, request);
+                    let refused = scheduler.add(id, request, NOW);
                     let as_expected = matches!(refused, Err(EngineError::ContextFull { .. }));
                     prop_assert!(as_expected);
                 } else {
                     expected.insert(id, naive(&request, context));
-                    scheduler.add(id, request).unwrap();
+                    scheduler.add(id, request, NOW).unwrap();
                 }
             }
             if ahead {
@@ -160,14 +165,14 @@ proptest! {
         let mut model = FakeModel::new(limits);
         let mut scheduler = Scheduler::new(limits, 3);
         for (id, prompt) in prompts.iter().enumerate() {
-            scheduler.add(RequestId(id as u64), request(prompt.clone(), 0, Some(5))).unwrap();
+            scheduler.add(RequestId(id as u64), request(prompt.clone(), 0, Some(5)), NOW).unwrap();
         }
         let mut steps = 0;
         loop {
             for (id, _) in cancelled.iter().filter(|(_, when)| *when == steps) {
                 scheduler.cancel(RequestId(*id));
             }
-            match scheduler.plan() {
+            match scheduler.plan(NOW) {
                 Some(step) if ahead => model.submit(&step, &scheduler.draws()).unwrap(),
                 Some(step) => drop(scheduler.apply(model.forward(&step).unwrap())),
                 None if scheduler.under_way() == 0 => break,
@@ -181,7 +186,7 @@ proptest! {
         }
         prop_assert!(scheduler.is_idle());
         // A request that needs every page can still run: nothing was lost.
-        scheduler.add(RequestId(100), request(vec![1], 0, None)).unwrap();
+        scheduler.add(RequestId(100), request(vec![1], 0, None), NOW).unwrap();
         let mut answers = HashMap::new();
         run(&mut scheduler, &mut model, &mut answers);
         prop_assert!(answers[&RequestId(100)].end.is_some());
@@ -196,12 +201,12 @@ fn a_second_turn_computes_only_what_is_new() {
     let mut scheduler = Scheduler::new(limits, 1);
     let mut answers = HashMap::new();
     let first = request((0..50).map(|i| i % 7).collect(), 1, Some(4));
-    scheduler.add(RequestId(0), first.clone()).unwrap();
+    scheduler.add(RequestId(0), first.clone(), NOW).unwrap();
     let whole = run(&mut scheduler, &mut model, &mut answers);
     let mut turn = first.prompt.clone();
     turn.extend(&answers[&RequestId(0)].tokens);
     turn.extend([5, 6]);
-    scheduler.add(RequestId(1), request(turn.clone(), 1, Some(4))).unwrap();
+    scheduler.add(RequestId(1), request(turn.clone(), 1, Some(4)), NOW).unwrap();
     let again = run(&mut scheduler, &mut model, &mut answers);
     let (_, usage) = answers[&RequestId(1)].end.unwrap();
     // The answer's last token was never computed: nothing followed it.
@@ -215,15 +220,15 @@ fn a_device_fault_fails_the_requests_of_one_step() {
         let mut model = FakeModel::new(limits(8, 16, 128));
         model.fails = 2..4;
         model.draws = ahead;
-        let engine = Engine::start(Box::new(model), 1).unwrap();
+        let engine = Engine::start(Box::new(model), settings(1)).unwrap();
         let stream = engine.submit(request(vec![1, 2, 3], 0, Some(50))).unwrap();
         let mut tokens = 0;
         let error = loop {
-            match stream.next_event().unwrap() {
-                EventKind::Prompted { reused } => assert_eq!((reused, tokens), (0, 0)),
+            match stream.next_event().unwrap().unwrap().kind {
+                EventKind::Prompted { reused, .. } => assert_eq!((reused, tokens), (0, 0)),
                 EventKind::Token(_) => tokens += 1,
                 EventKind::Failed(error) => break error,
-                EventKind::Finished { .. } => panic!("it had to fail"),
+                other => panic!("{other:?}"),
             }
         };
         assert_eq!(tokens, 2);
@@ -240,8 +245,8 @@ fn answer(engine: &Engine, request: &Request) -> Option<Vec<u32>> {
     let stream = engine.submit(request.clone()).unwrap();
     let mut tokens = Vec::new();
     loop {
-        match stream.next_event().unwrap() {
-            EventKind::Prompted { .. } => {}
+        match stream.next_event().unwrap().unwrap().kind {
+            EventKind::Prompted { .. } | EventKind::PromptLogprobs(_) => {}
             EventKind::Token(sampled) => tokens.push(sampled.token),
             EventKind::Finished { .. } => return Some(tokens),
             EventKind::Failed(_) => return None,
@@ -255,8 +260,8 @@ fn a_failed_step_leaves_no_prefix_of_a_request_that_was_cancelled_in_it() {
     let mut model = FakeModel::new(limits);
     let mut scheduler = Scheduler::new(limits, 1);
     let prompt: Vec<u32> = (0..12).collect();
-    scheduler.add(RequestId(0), request(prompt.clone(), 1, Some(4))).unwrap();
-    let step = scheduler.plan().unwrap();
+    scheduler.add(RequestId(0), request(prompt.clone(), 1, Some(4)), NOW).unwrap();
+    let step = scheduler.plan(NOW).unwrap();
     scheduler.cancel(RequestId(0));
     // What the step was to write is undefined: it is not even run.
     drop(step);
@@ -264,7 +269,7 @@ fn a_failed_step_leaves_no_prefix_of_a_request_that_was_cancelled_in_it() {
     assert!(scheduler.fail(UnderWay::Oldest, &error).is_empty());
     assert_eq!((scheduler.pages(), scheduler.retained_pages()), ((8, 0), 0));
     let again = request(prompt, 1, Some(4));
-    scheduler.add(RequestId(1), again.clone()).unwrap();
+    scheduler.add(RequestId(1), again.clone(), NOW).unwrap();
     let mut answers = HashMap::new();
     run(&mut scheduler, &mut model, &mut answers);
     assert_eq!(answers[&RequestId(1)].tokens, naive(&again, 128).0);
@@ -275,7 +280,7 @@ fn a_failed_step_leaves_no_prefix_of_a_request_that_was_cancelled_in_it() {
 fn a_request_that_the_device_cannot_draw_for_is_drawn_for_here() {
     let mut model = FakeModel::new(limits(16, 16, 128));
     model.draws = true;
-    let engine = Engine::start(Box::new(model), 4).unwrap();
+    let engine = Engine::start(Box::new(model), settings(4)).unwrap();
     let simple = request(vec![1, 2, 3], 3, Some(40));
     let mut other = request(vec![4, 5], 4, Some(6));
     other.sampling.typical_p = 0.9;
@@ -284,9 +289,9 @@ fn a_request_that_the_device_cannot_draw_for_is_drawn_for_here() {
     assert_eq!(answer(&engine, &other), Some(naive(&other, 128).0));
     let mut tokens = Vec::new();
     loop {
-        match first.next_event().unwrap() {
+        match first.next_event().unwrap().unwrap().kind {
             EventKind::Token(sampled) => tokens.push(sampled.token),
-            EventKind::Prompted { .. } => {}
+            EventKind::Prompted { .. } | EventKind::PromptLogprobs(_) => {}
             end => break assert!(matches!(end, EventKind::Finished { .. })),
         }
     }
@@ -295,16 +300,21 @@ fn a_request_that_the_device_cannot_draw_for_is_drawn_for_here() {
 
 #[test]
 fn the_engine_streams_refuses_and_forgets_the_gone() {
-    let engine = Engine::start(Box::new(FakeModel::new(limits(8, 16, 128))), 2).unwrap();
+    let engine = Engine::start(Box::new(FakeModel::new(limits(8, 16, 128))), settings(2)).unwrap();
     let refused = engine.submit(request(Vec::new(), 0, None)).unwrap();
-    assert!(matches!(refused.next_event().unwrap(), EventKind::Failed(EngineError::EmptyPrompt)));
+    assert!(matches!(
+        refused.next_event().unwrap().unwrap().kind,
+        EventKind::Failed(EngineError::EmptyPrompt)
+    ));
     let refused = engine.submit(request(vec![VOCAB as u32], 0, None)).unwrap();
     assert!(matches!(
-        refused.next_event().unwrap(),
+        refused.next_event().unwrap().unwrap().kind,
         EventKind::Failed(EngineError::TokenOutsideVocabulary { .. })
     ));
     let refused = engine.submit(request(vec![1; 128], 0, None)).unwrap();
-    let EventKind::Failed(error) = refused.next_event().unwrap() else { panic!("it does not fit") };
+    let EventKind::Failed(error) = refused.next_event().unwrap().unwrap().kind else {
+        panic!("it does not fit")
+    };
     assert!(error.to_string().contains("128 tokens and the context holds 128"), "{error}");
     // Cancelled requests hold all pages until they are forgotten; the last one gets through.
     for seed in 0..20 {

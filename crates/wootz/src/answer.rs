@@ -97,7 +97,7 @@ impl Answer {
 
     /// Both, for people.
     pub fn summary(&self) -> String {
-        let Usage { prompt, reused, generated } = self.usage;
+        let Usage { prompt, reused, generated, .. } = self.usage;
         let prompt = match reused {
             0 => format!("prompt {prompt} tokens, {:.1} tokens/s", self.prompt_speed()),
             _ => format!("prompt {prompt} tokens ({reused} reused), {:.1} tokens/s", self.prompt_speed()),
@@ -105,7 +105,9 @@ impl Answer {
         let speed =
             self.generation_speed().map_or_else(String::new, |speed| format!(", {speed:.1} tokens/s"));
         let ending = match self.ending {
-            Ending::Engine(FinishReason::EndToken(_)) => "",
+            Ending::Engine(
+                FinishReason::EndToken(_) | FinishReason::GrammarComplete | FinishReason::Stopped,
+            ) => "",
             Ending::Engine(FinishReason::MaxTokens) => " · stopped at --max-tokens",
             Ending::Engine(FinishReason::ContextFull) => " · the context is full",
             Ending::StopString(_) => " · stop string",
@@ -136,11 +138,10 @@ pub fn answer(
     let answering = Answering::begin();
     let prompt_tokens = prompt.len();
     let stream = engine.submit(Request {
-        prompt,
         sampling: settings.sampling.clone(),
         max_tokens: settings.max_tokens,
-        end_tokens: tokenizer.eos_ids().to_vec(),
         logprobs: settings.logprobs,
+        ..Request::new(prompt, tokenizer.eos_ids().to_vec())
     })?;
     let mut progress = Progress {
         decoder: match settings.start {
@@ -178,9 +179,9 @@ impl Progress<'_> {
                 self.flush(sink)?;
                 return Ok(Ending::Interrupted);
             }
-            match stream.next_within(GLANCE)? {
-                None => {}
-                Some(EventKind::Prompted { reused }) => {
+            match stream.next_within(GLANCE)?.map(|event| event.kind) {
+                None | Some(EventKind::PromptLogprobs(_)) => {}
+                Some(EventKind::Prompted { reused, .. }) => {
                     self.usage.reused = reused;
                     self.first = Some(Instant::now());
                 }

@@ -9,7 +9,8 @@ use wootz_backend::cache::CacheShape;
 use wootz_backend::step::{Step, StepLimits};
 use wootz_backend::{BackendError, Model};
 use wootz_engine::{
-    Engine, EngineError, EventKind, FinishReason, Logprobs, PenaltyWindow, Request, Sampled, SamplingSettings,
+    Engine, EngineError, EngineSettings, EventKind, FinishReason, Logprobs, PenaltyWindow, Request, Sampled,
+    SamplingSettings,
 };
 use wootz_gpu::model::GpuModel;
 use wootz_gpu::select::Answers;
@@ -38,7 +39,11 @@ impl Model for WithoutPipeline {
 
 fn request(prompt: &[u32], sampling: SamplingSettings, logprobs: Logprobs) -> Request {
     let max_tokens = NonZeroUsize::new(12);
-    Request { prompt: prompt.to_vec(), sampling, max_tokens, end_tokens: Vec::new(), logprobs }
+    Request { sampling, max_tokens, logprobs, ..Request::new(prompt.to_vec(), Vec::new()) }
+}
+
+fn settings() -> EngineSettings {
+    EngineSettings { sequences: 4, ..EngineSettings::default() }
 }
 
 /// Requests of several lengths and all kinds of sampling.
@@ -64,13 +69,13 @@ fn requests(prompt: &[u32]) -> Vec<Request> {
 
 /// The answer to each request, all submitted at once.
 fn answers(model: Box<dyn Model>, requests: &[Request]) -> Vec<Result<Vec<Sampled>, EngineError>> {
-    let engine = Engine::start(model, 4).unwrap();
+    let engine = Engine::start(model, settings()).unwrap();
     let streams: Vec<_> = requests.iter().map(|request| engine.submit(request.clone()).unwrap()).collect();
     let answer = |stream: wootz_engine::EventStream| {
         let mut tokens = Vec::new();
         loop {
-            match stream.next_event()? {
-                EventKind::Prompted { .. } => {}
+            match stream.next_event()?.expect("a last event").kind {
+                EventKind::Prompted { .. } | EventKind::PromptLogprobs(_) => {}
                 EventKind::Token(token) => tokens.push(token),
                 EventKind::Finished { reason, .. } => {
                     assert_eq!(reason, FinishReason::MaxTokens);
@@ -128,13 +133,13 @@ fn a_fault_fails_the_requests_of_its_step_and_the_engine_goes_on() {
     let greedy = [request(&prompt, SamplingSettings::greedy(), Logprobs::None)];
     let fail = Arc::new(AtomicBool::new(false));
     let model = load(&folder, Box::new(Wrapped::new(fail.clone())), Answers::Reproducible);
-    let engine = Engine::start(Box::new(model), 4).unwrap();
+    let engine = Engine::start(Box::new(model), settings()).unwrap();
     let last = |request: &Request| {
         let stream = engine.submit(request.clone()).unwrap();
         let mut tokens = Vec::new();
         loop {
-            match stream.next_event().unwrap() {
-                EventKind::Prompted { .. } => {}
+            match stream.next_event().unwrap().expect("a last event").kind {
+                EventKind::Prompted { .. } | EventKind::PromptLogprobs(_) => {}
                 EventKind::Token(token) => tokens.push(token.token),
                 end => return (tokens, end),
             }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
-use wootz_engine::{Engine, Logprobs, Sampled};
+use wootz_engine::{Engine, EngineSettings, Logprobs, Sampled};
 use wootz_weights::tokenizer::{AddBos, Special, Tokenizer};
 
 use crate::answer::{Answer, AnswerSettings, Ending, Sink, Start, answer};
@@ -94,7 +94,7 @@ pub fn run(arguments: RunArguments) -> Result<(), Failure> {
     let Loaded { checkpoint, model, tokenizer } = load(&path, &arguments.machine, ROOM)?;
     let vocab = model.limits().vocab;
     wootz_engine::validate(&settings.sampling, vocab)?;
-    let engine = Engine::start(model, 1)?;
+    let engine = Engine::start(model, EngineSettings { sequences: 1, ..EngineSettings::default() })?;
     let figures = if arguments.quiet { Figures::Silent } else { Figures::Shown };
     let Some(prompt) = prompt else {
         let prompter = Prompter::new(&checkpoint, &tokenizer)?;
