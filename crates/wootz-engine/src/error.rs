@@ -35,9 +35,13 @@ pub enum EngineError {
     },
     /// Every token is forbidden.
     #[error(
-        "no token is left to choose from: the logit bias forbids them all, or the model gives none a chance"
+        "no token is left to choose from: the logit bias forbids all that the grammar allows here, or the model gives \
+         none a chance"
     )]
     NoTokenLeft,
+    /// The grammar of the answer cannot be followed any further.
+    #[error(transparent)]
+    Grammar(#[from] wootz_grammar::GrammarError),
     /// A request without a single token.
     #[error("the prompt is empty: a model needs at least one token to go on from")]
     EmptyPrompt,

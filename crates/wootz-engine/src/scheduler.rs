@@ -204,7 +204,7 @@ impl Scheduler {
     pub fn apply(&mut self, logits: &[f32]) -> Vec<Event> {
         let vocab = self.limits.vocab;
         self.apply_with(|sequence, sample| {
-            let place = Place { context: &sequence.tokens, draw: sequence.generated() as u64 };
+            let place = Place { context: &sequence.tokens, draw: sequence.generated() as u64, allowed: None };
             sequence.sampler.sample(&logits[sample * vocab..][..vocab], place)
         })
     }

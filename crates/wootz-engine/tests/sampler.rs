@@ -42,7 +42,8 @@ fn the_filtered_distributions_are_those_of_transformers() {
         let context: Vec<u32> =
             input["context"].as_array().unwrap().iter().map(|t| t.as_u64().unwrap() as u32).collect();
         let mut sampler = Sampler::new(settings(case), Logprobs::None, VOCAB).unwrap();
-        let mut found = sampler.distribution(&logits, &context).unwrap();
+        let mut found =
+            sampler.distribution(&logits, Place { context: &context, ..Place::default() }).unwrap();
         let name = format!("{} {}", case["input"], case["settings"]);
         assert_eq!(found.len() as u64, case["count"].as_u64().unwrap(), "{name}");
         let id_sum: u64 = found.iter().map(|(token, _)| u64::from(*token)).sum();
@@ -61,10 +62,10 @@ fn the_filtered_distributions_are_those_of_transformers() {
 fn assert_fair(settings: SamplingSettings, logits: &[f32]) {
     const DRAWS: u64 = 10_000;
     let mut sampler = Sampler::new(settings, Logprobs::None, logits.len()).unwrap();
-    let expected = sampler.distribution(logits, &[]).unwrap();
+    let expected = sampler.distribution(logits, Place::default()).unwrap();
     let mut counts = vec![0u64; logits.len()];
     for draw in 0..DRAWS {
-        counts[sampler.sample(logits, Place { context: &[], draw }).unwrap().token as usize] += 1;
+        counts[sampler.sample(logits, Place { draw, ..Place::default() }).unwrap().token as usize] += 1;
     }
     let (mut statistic, mut cells, mut rest) = (0.0, 0, (0.0, 0.0));
     for (token, probability) in &expected {
@@ -104,7 +105,7 @@ fn draws_follow_the_distribution() {
 #[test]
 fn greedy_takes_the_lowest_of_equals_and_broken_logits_are_errors() {
     let mut greedy = Sampler::new(SamplingSettings::greedy(), Logprobs::Top(2), 4).unwrap();
-    let place = Place { context: &[], draw: 0 };
+    let place = Place::default();
     let sampled = greedy.sample(&[1.0, 3.0, 3.0, -1.0], place).unwrap();
     assert_eq!(sampled.token, 1);
     let logprobs = sampled.logprobs.unwrap();
@@ -150,17 +151,17 @@ proptest! {
             ..SamplingSettings::greedy()
         };
         let mut sampler = Sampler::new(settings.clone(), Logprobs::None, logits.len()).unwrap();
-        let place = Place { context: &context, draw };
+        let place = Place { context: &context, draw, allowed: None };
         let first = sampler.sample(&logits, place).unwrap().token;
         prop_assert!(logits[first as usize].is_finite());
-        let distribution = sampler.distribution(&logits, &context).unwrap();
+        let distribution = sampler.distribution(&logits, Place { context: &context, ..Place::default() }).unwrap();
         prop_assert!(distribution.iter().any(|(token, _)| *token == first));
         prop_assert!((distribution.iter().map(|(_, p)| p).sum::<f64>() - 1.0).abs() < 1e-9);
         if top_k > 0 {
             prop_assert!(distribution.len() <= top_k.max(1));
         }
         // A fresh sampler, and one that has drawn other things before, choose the same.
-        sampler.sample(&logits, Place { context: &[], draw: 3 }).unwrap();
+        sampler.sample(&logits, Place { draw: 3, ..Place::default() }).unwrap();
         let mut fresh = Sampler::new(settings, Logprobs::None, logits.len()).unwrap();
         prop_assert_eq!(sampler.sample(&logits, place).unwrap().token, first);
         prop_assert_eq!(fresh.sample(&logits, place).unwrap().token, first);

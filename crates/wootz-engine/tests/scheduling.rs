@@ -42,7 +42,7 @@ fn naive(request: &Request, context: usize) -> (Vec<u32>, FinishReason) {
     let mut tokens = request.prompt.clone();
     loop {
         let answer = &tokens[request.prompt.len()..];
-        let place = Place { context: &tokens, draw: answer.len() as u64 };
+        let place = Place { context: &tokens, draw: answer.len() as u64, allowed: None };
         let token = sampler.sample(&logits_after(&tokens, VOCAB), place).unwrap().token;
         if request.end_tokens.contains(&token) {
             return (answer.to_vec(), FinishReason::EndToken(token));

@@ -146,7 +146,7 @@ fn tokens_are_those_of_the_engine() {
             let Request { settings, logits, context, draw } = &requests[row];
             let mut sampler = Sampler::new(settings.clone(), Asked::Top(TOP), vocab).unwrap();
             let what = format!("batch {batch}, row {row} of {vocab}, draw {draw}: {settings:?}");
-            match sampler.sample(logits, Place { context, draw: *draw }) {
+            match sampler.sample(logits, Place { context, draw: *draw, allowed: None }) {
                 Ok(expected) => {
                     let logprobs = expected.logprobs.unwrap();
                     assert_eq!((found.status, found.token), ([CHOSEN, 0], expected.token), "{what}");

@@ -1,6 +1,9 @@
 //! From logits to a token.
 //!
-//! The chain, in this order (llama.cpp's): logit bias, repetition, frequency and presence penalties, top-k, typical-p,
+//! A grammar's mask comes first: what it forbids has no chance, whatever the bias. Log probabilities stay those of the
+//! model's own distribution, before mask, bias and penalties.
+//!
+//! The chain after it, in this order (llama.cpp's): logit bias, repetition, frequency and presence penalties, top-k, typical-p,
 //! top-p, min-p, temperature, draw. Temperature 0 takes the most likely token after bias and penalties, and of
 //! equally likely ones that with the lowest id. Draw `i` of a request depends on its seed and `i` only.
 
@@ -19,6 +22,8 @@ pub use wootz_backend::sampling::{
     Logprobs, PenaltyWindow, Sampled, SampledLogprobs, SamplingSettings, TokenLogprob,
 };
 
+use wootz_grammar::TokenMask;
+
 use candidates::{Candidate, possible};
 use filters::Kept;
 use penalties::WindowCounts;
@@ -26,12 +31,14 @@ use penalties::WindowCounts;
 use crate::EngineError;
 
 /// Where in a request a token is chosen.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Place<'a> {
     /// Prompt and answer so far: what the penalties look at.
     pub context: &'a [u32],
     /// How many tokens of the answer were drawn before.
     pub draw: u64,
+    /// The tokens that may be chosen at all; `None`: every token.
+    pub allowed: Option<&'a TokenMask>,
 }
 
 /// Chooses tokens under one request's settings. Its scratch memory grows once and is used again.
@@ -61,7 +68,7 @@ impl Sampler {
     /// Minus infinity marks a token that is impossible. NaN, plus infinity, and logits that leave no token are errors.
     pub fn sample(&mut self, logits: &[f32], place: Place<'_>) -> Result<Sampled, EngineError> {
         let best = check(logits)?;
-        let (chosen_from, best_left) = self.changes.apply(&self.settings, (logits, best), place.context)?;
+        let (chosen_from, best_left) = self.changes.apply(&self.settings, (logits, best), place)?;
         let temperature = self.settings.temperature;
         let token = if temperature == 0.0 {
             first_of(chosen_from, best_left)
@@ -89,9 +96,9 @@ impl Sampler {
     }
 
     /// The distribution that [`Sampler::sample`] draws from: tokens with a probability above zero, by id.
-    pub fn distribution(&mut self, logits: &[f32], context: &[u32]) -> Result<Vec<(u32, f64)>, EngineError> {
+    pub fn distribution(&mut self, logits: &[f32], place: Place<'_>) -> Result<Vec<(u32, f64)>, EngineError> {
         let best = check(logits)?;
-        let (chosen_from, best) = self.changes.apply(&self.settings, (logits, best), context)?;
+        let (chosen_from, best) = self.changes.apply(&self.settings, (logits, best), place)?;
         let temperature = self.settings.temperature;
         if temperature == 0.0 {
             return Ok(first_of(chosen_from, best).map(|token| (token, 1.0)).into_iter().collect());
@@ -109,7 +116,7 @@ impl Sampler {
     }
 }
 
-/// Bias and penalties, and the memory that they need.
+/// Mask, bias and penalties, and the memory that they need.
 #[derive(Debug, Default)]
 struct Changes {
     logits: Vec<f32>,
@@ -117,25 +124,28 @@ struct Changes {
 }
 
 impl Changes {
-    /// The logits after bias and penalties, and the greatest of them.
+    /// The logits after mask, bias and penalties, and the greatest of them.
     fn apply<'a>(
         &'a mut self,
         settings: &SamplingSettings,
         (logits, best): (&'a [f32], f32),
-        context: &[u32],
+        place: Place<'_>,
     ) -> Result<(&'a [f32], f32), EngineError> {
-        if !settings::changes_logits(settings) {
+        if place.allowed.is_none() && !settings::changes_logits(settings) {
             return Ok((logits, best));
         }
         self.logits.clear();
-        self.logits.extend_from_slice(logits);
+        match place.allowed {
+            Some(mask) => passes::masked(logits, mask.words(), &mut self.logits),
+            None => self.logits.extend_from_slice(logits),
+        }
         for &(token, bias) in &settings.logit_bias {
             if let Some(logit) = self.logits.get_mut(token as usize) {
                 *logit += bias;
             }
         }
         if settings::penalises(settings) {
-            self.counts.penalise(settings, context, &mut self.logits);
+            self.counts.penalise(settings, place.context, &mut self.logits);
         }
         let best = check(&self.logits)?;
         Ok((&self.logits, best))

@@ -60,6 +60,25 @@ pub(super) fn mass(logits: &[f32], best: f32, scale: f32) -> f64 {
     sum + rest.iter().map(|&logit| f64::from(exp((logit - best) * scale))).sum::<f64>()
 }
 
+/// Appends `logits` to `out`, with minus infinity for every token whose bit of `words` (32 tokens each) is 0 or missing.
+pub(super) fn masked(logits: &[f32], words: &[u32], out: &mut Vec<f32>) {
+    let words = words.iter().copied().chain(std::iter::repeat(0));
+    for (chunk, word) in logits.chunks(32).zip(words) {
+        match word {
+            // Most words of a mask are one of these two.
+            0 => out.resize(out.len() + chunk.len(), f32::NEG_INFINITY),
+            u32::MAX => out.extend_from_slice(chunk),
+            _ => out.extend(
+                chunk.iter().enumerate().map(
+                    |(bit, &logit)| {
+                        if word & (1 << bit) != 0 { logit } else { f32::NEG_INFINITY }
+                    },
+                ),
+            ),
+        }
+    }
+}
+
 /// Whether any logit of a chunk is above `floor`.
 pub(super) fn any_above(chunk: &[f32], floor: f32) -> bool {
     chunk.iter().fold(false, |any, &logit| any | (logit > floor))
@@ -91,6 +110,19 @@ mod tests {
             assert_eq!(greatest(&logits), Err(length - 1));
             logits[length / 2] = f32::INFINITY;
             assert_eq!(greatest(&logits), Err(length / 2));
+        }
+    }
+
+    #[test]
+    fn what_is_masked_is_impossible() {
+        let logits: Vec<f32> = (0..100).map(|i| i as f32).collect();
+        let words = [u32::MAX, 0, 0b101];
+        let mut out = Vec::new();
+        masked(&logits, &words, &mut out);
+        assert_eq!(out.len(), 100);
+        for (token, logit) in out.into_iter().enumerate() {
+            let allowed = token < 32 || token == 64 || token == 66;
+            assert_eq!(logit, if allowed { token as f32 } else { f32::NEG_INFINITY });
         }
     }
 
