@@ -16,6 +16,7 @@ fn step(start: usize, len: usize) -> Step {
         sequences: vec![SequenceSlice { rows: 0..len, pages: 0..pages }],
         page_table: (0..pages as u32).collect(),
         sample_rows: vec![len as u32 - 1],
+        copies: Vec::new(),
     }
 }
 

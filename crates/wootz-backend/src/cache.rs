@@ -12,6 +12,9 @@
 //! `head_dim`, and V is not because the weighted sum over tokens has `head_dim` lanes: neither loop ever
 //! adds across lanes.
 
+use std::ops::Range;
+
+use crate::error::BackendError;
 use crate::step::PAGE_TOKENS;
 
 /// Shape of the key/value cache that a program needs: the same in every layer.
@@ -39,6 +42,19 @@ impl CacheShape {
     /// Elements (f16) of a pool of `pages`; `None` where that is more than an address can say.
     pub fn pool_elements(&self, pages: usize) -> Option<usize> {
         pages.checked_mul(self.page_elements()).filter(|&elements| elements <= isize::MAX as usize / 2)
+    }
+
+    /// The elements (f16) of a page in a pool of `pages`, for one who copies it to or from `bytes` bytes.
+    ///
+    /// # Errors
+    /// [`BackendError::Page`] when there is no such page or `bytes` is not [`CacheShape::page_bytes`].
+    pub fn page_range(&self, page: u32, pages: usize, bytes: usize) -> Result<Range<usize>, BackendError> {
+        let page_bytes = self.page_bytes();
+        if page as usize >= pages || bytes != page_bytes {
+            return Err(BackendError::Page { page, found: bytes, pages, page_bytes });
+        }
+        let start = page as usize * self.page_elements();
+        Ok(start..start + self.page_elements())
     }
 
     /// Elements (f16) of one cell: 16 tokens of K and V of one head of one layer.

@@ -52,6 +52,20 @@ pub enum BackendError {
     /// The step is not one that this model can run.
     #[error("the step is malformed: {0}")]
     Step(#[from] StepError),
+    /// A page that can't be read or written.
+    #[error(
+        "page {page} can't be copied to or from {found} bytes: the pool has {pages} pages of {page_bytes} bytes"
+    )]
+    Page {
+        /// The page asked for.
+        page: u32,
+        /// Bytes given for it.
+        found: usize,
+        /// Pages of the pool.
+        pages: usize,
+        /// Bytes of each.
+        page_bytes: usize,
+    },
     /// The device failed in the middle of a step; the step's results are void, the model is not.
     #[error("the device failed during a step: {reason}")]
     Device {

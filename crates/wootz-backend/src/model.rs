@@ -28,6 +28,26 @@ pub trait Model: Send {
     /// in the middle, the pages that the step writes hold nothing of use; all others are unharmed.
     fn forward(&mut self, step: &Step) -> Result<&[f32], BackendError>;
 
+    /// Copies a page out of the pool, in the format of [`crate::cache`]; `bytes` is
+    /// [`CacheShape::page_bytes`] long.
+    ///
+    /// It may be called while steps are under way, does not wait for them, and sees what steps that were collected have
+    /// written. The caller sees to it that no step under way writes the page.
+    ///
+    /// # Errors
+    /// [`BackendError::Page`] when there is no such page or `bytes` has another length; or the device failed.
+    fn read_page(&mut self, page: u32, bytes: &mut [u8]) -> Result<(), BackendError>;
+
+    /// Copies a page into the pool. Steps that begin afterwards see it.
+    ///
+    /// It may be called while steps are under way, and does not wait for them. The caller sees to it that none of them
+    /// reads or writes the page. Bytes are not examined: they are what [`Model::read_page`] of the same model gave.
+    ///
+    /// # Errors
+    /// [`BackendError::Page`] when there is no such page or `bytes` has another length; or the device failed, and the
+    /// page holds nothing of use.
+    fn write_page(&mut self, page: u32, bytes: &[u8]) -> Result<(), BackendError>;
+
     /// The part of it that runs steps without being waited for, where the device can draw tokens itself.
     fn pipeline(&mut self) -> Option<&mut dyn Pipeline> {
         None

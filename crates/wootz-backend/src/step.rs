@@ -35,6 +35,18 @@ pub struct Step {
     pub page_table: Vec<u32>,
     /// Ascending rows whose logits are wanted.
     pub sample_rows: Vec<u32>,
+    /// Pages that are copied, in this order, before anything else of the step happens: a sequence that goes on writing
+    /// in a page that another still reads gets a copy of its own.
+    pub copies: Vec<PageCopy>,
+}
+
+/// One page of the pool copied onto another. What the other held is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageCopy {
+    /// The page that is read.
+    pub from: u32,
+    /// The page that is written, whole. No other copy of the step writes it.
+    pub to: u32,
 }
 
 /// The part of a step that belongs to one sequence.
@@ -92,6 +104,9 @@ pub enum StepError {
     /// A page that is written by this step belongs to two sequences.
     #[error("page {page} is written by two sequences")]
     SharedPage { page: u32 },
+    /// A page that two copies write, or that is copied onto itself.
+    #[error("page {page} is copied to twice, or onto itself")]
+    CopiedTwice { page: u32 },
     /// Sampled rows that don't ascend.
     #[error("sampled row {found} does not come after {before}")]
     SampleOrder { found: u32, before: u32 },
@@ -140,7 +155,8 @@ impl Step {
                 rows: self.rows(),
             });
         }
-        self.validate_written_pages()
+        self.validate_written_pages()?;
+        self.validate_copies(limits)
     }
 
     fn validate_sizes(&self, limits: &StepLimits) -> Result<(), StepError> {
@@ -155,7 +171,9 @@ impl Step {
             false => Ok(()),
         };
         at_most("rows", self.rows(), limits.rows)?;
-        at_most("sampled rows", self.sample_rows.len(), limits.samples)
+        at_most("sampled rows", self.sample_rows.len(), limits.samples)?;
+        // A sequence needs a copy of the page that it writes next, so there are never more than rows.
+        at_most("copied pages", self.copies.len(), limits.rows)
     }
 
     fn validate_sequence(
@@ -182,6 +200,19 @@ impl Step {
         Ok(())
     }
 
+    /// Copies happen in order, so one may read what another wrote; but the result must not depend on the order of two
+    /// that write the same page.
+    fn validate_copies(&self, limits: &StepLimits) -> Result<(), StepError> {
+        for (index, copy) in self.copies.iter().enumerate() {
+            below_one("copied page", index, copy.from, limits.pages)?;
+            below_one("copied-to page", index, copy.to, limits.pages)?;
+            if copy.from == copy.to || self.copies[..index].iter().any(|earlier| earlier.to == copy.to) {
+                return Err(StepError::CopiedTwice { page: copy.to });
+            }
+        }
+        Ok(())
+    }
+
     /// Sequences may share pages that they only read (a common prefix), but a written page has one owner:
     /// two writers would race, and the answer would depend on who is later.
     fn validate_written_pages(&self) -> Result<(), StepError> {
@@ -202,6 +233,13 @@ impl Step {
             }
         }
         Ok(())
+    }
+}
+
+fn below_one(what: &'static str, index: usize, value: u32, limit: usize) -> Result<(), StepError> {
+    match (value as usize) < limit {
+        true => Ok(()),
+        false => Err(StepError::OutOfRange { what, index, found: value as usize, limit }),
     }
 }
 

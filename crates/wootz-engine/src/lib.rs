@@ -5,11 +5,13 @@
 //! streaming decoder work on the caller's side.
 #![forbid(unsafe_code)]
 
+mod budget;
 mod disk;
 mod engine;
 mod error;
 mod event;
 mod guide;
+mod metrics;
 mod pages;
 mod perplexity;
 mod policy;
@@ -22,14 +24,22 @@ mod stop;
 mod stream;
 mod worker;
 
+pub use budget::{LEAST_ROWS, SLOWDOWN, StepBudget, StepLoad, StepShape};
 pub use disk::DiskSettings;
 pub use engine::Engine;
 pub use error::EngineError;
 pub use event::{AnswerEvent, Event, EventKind, FinishReason, Usage};
 pub use guide::{AnswerGuide, Followed, Guide, MaskWorker, ReasoningGuide};
+pub use metrics::{
+    AnswerClock, EngineMetrics, Histogram, MetricsHandle, Outcome, PageCounts, PrefixCounts, Recorder,
+    RequestCounts, TokenCounts,
+};
 pub use pages::{Page, PagePool, Taken};
 pub use perplexity::{Perplexity, PerplexityText, perplexity};
-pub use policy::Policy;
+pub use policy::{
+    AGEING, DEFAULT_HORIZON, GENERATED_WEIGHT, GREATEST_PRIORITY, LONGEST_HORIZON, PROMPT_WEIGHT, Policy,
+    Running, Standing, UnknownPolicy, Waiting, WaitingQueue,
+};
 pub use request::{Answers, BeamSearch, Request, RequestId, Scheduling, Tenant};
 pub use sampler::{
     Logprobs, PenaltyWindow, Place, Sampled, SampledLogprobs, Sampler, SamplingSettings, TokenLogprob,

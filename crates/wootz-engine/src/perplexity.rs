@@ -121,6 +121,7 @@ fn score_chunk(
             sequences: vec![SequenceSlice { rows: 0..rows, pages: 0..pages_for(start + rows) }],
             page_table: (0..pages_for(start + rows) as u32).collect(),
             sample_rows: (unscored.min(rows) as u32..rows as u32).collect(),
+            copies: Vec::new(),
         };
         let logits = model.forward(&step).map_err(Arc::new)?;
         for (row, logits) in step.sample_rows.iter().zip(logits.chunks_exact(limits.vocab)) {

@@ -259,6 +259,18 @@ pub trait Device: Send {
     /// Copies a slice out to bytes of the same length.
     fn read(&mut self, from: Slice, bytes: &mut [u8]) -> Result<(), DeviceError>;
 
+    /// As [`Device::read`], of bytes that no submission under way writes, though one may have been given a larger slice
+    /// that holds them: a page of the pool, while a step writes other pages.
+    fn read_idle(&mut self, from: Slice, bytes: &mut [u8]) -> Result<(), DeviceError> {
+        self.read(from, bytes)
+    }
+
+    /// As [`Device::write`], of bytes that no submission under way reads or writes, though one may have been given a
+    /// larger slice that holds them.
+    fn write_idle(&mut self, to: Slice, bytes: &[u8]) -> Result<(), DeviceError> {
+        self.write(to, bytes)
+    }
+
     /// Compiles kernels, so that submitting them later takes no time. `progress` is called with how many are done.
     fn prepare(&mut self, kernels: &[Kernel], progress: &mut dyn FnMut(usize)) -> Result<(), DeviceError>;
 

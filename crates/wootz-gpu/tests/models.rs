@@ -4,6 +4,8 @@
 mod engine;
 #[path = "models/fixture.rs"]
 mod fixture;
+#[path = "models/pages.rs"]
+mod pages;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -220,6 +222,12 @@ impl Device for Wrapped {
     }
     fn read(&mut self, from: Slice, bytes: &mut [u8]) -> Result<(), DeviceError> {
         self.device.read(from, bytes)
+    }
+    fn read_idle(&mut self, from: Slice, bytes: &mut [u8]) -> Result<(), DeviceError> {
+        self.device.read_idle(from, bytes)
+    }
+    fn write_idle(&mut self, to: Slice, bytes: &[u8]) -> Result<(), DeviceError> {
+        self.device.write_idle(to, bytes)
     }
     fn prepare(&mut self, kernels: &[Kernel], progress: &mut dyn FnMut(usize)) -> Result<(), DeviceError> {
         self.device.prepare(kernels, progress)

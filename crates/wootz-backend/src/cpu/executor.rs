@@ -22,6 +22,7 @@ use super::rope::RopeTable;
 use super::simd::{Isa, Shared, SharedOut};
 use crate::cache::CacheShape;
 use crate::ops::{Buffer, Projection, Rows, Weight};
+use crate::step::PageCopy;
 
 /// Rows that a thread takes at once.
 const ROWS: usize = 4;
@@ -69,6 +70,15 @@ impl Turn<'_> {
 }
 
 impl Executor {
+    /// Copies pages of the pool, in order. The one who starts a step does so before its threads begin.
+    pub fn copy_pages(&self, copies: &[PageCopy]) {
+        let elements = self.cache.page_elements();
+        let range = |page: u32| page as usize * elements..(page as usize + 1) * elements;
+        for copy in copies {
+            self.pool.write(range(copy.to)).copy_from_slice(self.pool.read(range(copy.from)));
+        }
+    }
+
     /// One thread's part of the planned step.
     pub fn run(&self, worker: &Worker<'_>) -> Result<(), Stopped> {
         let plan = self.plan.read().unwrap_or_else(PoisonError::into_inner);

@@ -122,10 +122,23 @@ impl Model for CpuModel {
     fn forward(&mut self, step: &Step) -> Result<&[f32], BackendError> {
         step.validate(&self.limits)?;
         self.executor.plan.write().unwrap_or_else(PoisonError::into_inner).set(step, self.tile_rows);
+        self.executor.copy_pages(&step.copies);
         self.pool.run().map_err(|reason| BackendError::Device { reason })?;
         let place = self.executor.shared.place(self.logits);
         let end = place.start + step.sample_rows.len() * place.width;
         Ok(self.executor.shared.elements().read(place.start..end))
+    }
+
+    fn read_page(&mut self, page: u32, bytes: &mut [u8]) -> Result<(), BackendError> {
+        let range = self.executor.cache.page_range(page, self.limits.pages, bytes.len())?;
+        bytes.copy_from_slice(bytemuck::cast_slice(self.executor.pool.read(range)));
+        Ok(())
+    }
+
+    fn write_page(&mut self, page: u32, bytes: &[u8]) -> Result<(), BackendError> {
+        let range = self.executor.cache.page_range(page, self.limits.pages, bytes.len())?;
+        bytemuck::cast_slice_mut(self.executor.pool.write(range)).copy_from_slice(bytes);
+        Ok(())
     }
 }
 

@@ -34,6 +34,7 @@ impl Plan {
             sequences: Vec::with_capacity(limits.rows),
             page_table: Vec::with_capacity(limits.pages),
             sample_rows: Vec::with_capacity(limits.samples),
+            copies: Vec::with_capacity(limits.rows),
         };
         Self { step, pieces: Vec::with_capacity(limits.rows), tiles: Vec::with_capacity(limits.rows) }
     }

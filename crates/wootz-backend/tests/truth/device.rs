@@ -10,7 +10,10 @@ use wootz_backend::step::{SequenceSlice, Step};
 use wootz_spec::ModelSpec;
 use wootz_weights::Checkpoint;
 
-use crate::fixture::{Expected, WITH_GGUF, distance, fixtures, greedy, logits, reference, step, tiny_models};
+use crate::fixture::{
+    Expected, WITH_GGUF, distance, fixtures, greedy, logits, pages_may_be_copied, reference, step,
+    tiny_models,
+};
 
 pub fn device(path: &Path, isa: Isa, threads: usize) -> CpuModel {
     let checkpoint = Checkpoint::open(path).unwrap();
@@ -99,6 +102,7 @@ fn the_answer_does_not_depend_on_the_cut() {
                     ],
                     page_table: vec![7, 3, 5],
                     sample_rows: vec![22, 31],
+                    copies: Vec::new(),
                 };
                 let expected = [&whole[22 * vocab..23 * vocab], &whole[8 * vocab..9 * vocab]].concat();
                 assert_eq!(
@@ -108,5 +112,19 @@ fn the_answer_does_not_depend_on_the_cut() {
                 );
             }
         }
+    }
+}
+
+#[test]
+fn pages_may_be_copied_on_every_instruction_set() {
+    for folder in tiny_models() {
+        let mut prompt = Expected::read(&folder).prompt;
+        prompt.truncate(40);
+        for isa in Isa::available() {
+            for threads in [1, 2] {
+                pages_may_be_copied(&mut device(&folder, isa, threads), &prompt);
+            }
+        }
+        pages_may_be_copied(&mut reference(&folder, CachePrecision::F16), &prompt);
     }
 }

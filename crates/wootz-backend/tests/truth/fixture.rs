@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use wootz_backend::Model;
 use wootz_backend::cache::pages_for;
 use wootz_backend::cpu::reference::{CachePrecision, Reference};
-use wootz_backend::step::{SequenceSlice, Step};
+use wootz_backend::step::{PageCopy, SequenceSlice, Step};
+use wootz_backend::{BackendError, Model};
 use wootz_spec::ModelSpec;
 use wootz_weights::Checkpoint;
 
@@ -79,6 +79,7 @@ pub fn step(tokens: &[u32], start: usize, sample_rows: Vec<u32>) -> Step {
         sequences: vec![SequenceSlice { rows: 0..tokens.len(), pages: 0..pages }],
         page_table: (0..pages as u32).collect(),
         sample_rows,
+        copies: Vec::new(),
     }
 }
 
@@ -115,4 +116,49 @@ pub fn distance(found: &[f32], expected: &[f32]) -> f32 {
     let off =
         found.iter().zip(expected).map(|(x, y)| if x.is_finite() { (x - y).abs() } else { f32::INFINITY });
     off.fold(0.0, f32::max) / most
+}
+
+/// Checks that a sequence goes on bit for bit the same in pages that were copied, on the device or through the host.
+/// The prompt has more than 37 tokens, the pool more than 10 pages.
+pub fn pages_may_be_copied(model: &mut dyn Model, prompt: &[u32]) {
+    let (begun, rest) = prompt.split_at(37);
+    let last = (0..rest.len() as u32).collect::<Vec<u32>>();
+    let goes_on = |pages: [u32; 3], copies: &[(u32, u32)]| Step {
+        page_table: pages.to_vec(),
+        copies: copies.iter().map(|&(from, to)| PageCopy { from, to }).collect(),
+        ..step(rest, 37, last.clone())
+    };
+    model.forward(&step(begun, 0, vec![])).unwrap();
+    let expected = model.forward(&goes_on([0, 1, 2], &[])).unwrap().to_vec();
+
+    // What follows in the page is not yet there when it is copied, and the copies are made in order.
+    for copies in [&[(2, 6)][..], &[(2, 9), (9, 6), (1, 2)], &[(2, 6), (8, 2), (6, 8)]] {
+        model.forward(&step(begun, 0, vec![])).unwrap();
+        assert!(model.forward(&goes_on([0, 1, 6], copies)).unwrap() == expected, "{copies:?}");
+    }
+
+    // Two answers go on from one prompt, each in a page of its own.
+    model.forward(&step(begun, 0, vec![])).unwrap();
+    let other: Vec<u32> = rest.iter().map(|token| token / 2).collect();
+    let mut both = goes_on([0, 1, 6], &[(2, 6)]);
+    both.tokens.extend(&other);
+    both.positions.extend((37..).take(other.len()).collect::<Vec<u32>>());
+    both.page_table.extend([0, 1, 2]);
+    both.sequences.push(SequenceSlice { rows: rest.len()..2 * rest.len(), pages: 3..6 });
+    assert!(model.forward(&both).unwrap() == expected);
+
+    model.forward(&step(begun, 0, vec![])).unwrap();
+    let mut page = vec![0; model.cache().page_bytes()];
+    for (from, to) in [(0, 5), (1, 10), (2, 3)] {
+        model.read_page(from, &mut page).unwrap();
+        model.write_page(to, &page).unwrap();
+    }
+    model.forward(&step(&[1; 37], 0, vec![])).unwrap();
+    assert!(model.forward(&goes_on([5, 10, 3], &[])).unwrap() == expected, "through the host");
+
+    let pages = model.limits().pages;
+    let beyond = model.read_page(pages as u32, &mut page).unwrap_err();
+    assert!(matches!(beyond, BackendError::Page { .. }), "{beyond}");
+    let short = model.write_page(0, &page[1..]).unwrap_err();
+    assert!(matches!(short, BackendError::Page { .. }), "{short}");
 }

@@ -46,6 +46,7 @@ fn sequences_in_one_step_do_not_see_each_other() {
         ],
         page_table: vec![7, 3, 5, 0],
         sample_rows: vec![22, 23, 27],
+        copies: Vec::new(),
     };
     let found = model.forward(&together).unwrap();
     assert_eq!(found[..vocab], alone_long[22 * vocab..]);

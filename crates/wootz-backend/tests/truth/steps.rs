@@ -7,12 +7,16 @@ use proptest::prelude::*;
 use wootz_backend::Model;
 use wootz_backend::cpu::reference::{CachePrecision, Reference};
 use wootz_backend::cpu::{CpuModel, Isa};
-use wootz_backend::step::{SequenceSlice, Step, StepError, StepLimits};
+use wootz_backend::step::{PageCopy, SequenceSlice, Step, StepError, StepLimits};
 
 use crate::device::device;
 use crate::fixture::{distance, fixtures, reference, step};
 
 const LIMITS: StepLimits = StepLimits { vocab: 96, positions: 64, rows: 32, samples: 8, pages: 9 };
+
+fn copy(from: u32, to: u32) -> PageCopy {
+    PageCopy { from, to }
+}
 
 fn refusal(change: impl FnOnce(&mut Step)) -> StepError {
     // Two sequences: rows 0..3 at positions 15..18, and row 3 at position 0.
@@ -22,6 +26,7 @@ fn refusal(change: impl FnOnce(&mut Step)) -> StepError {
         sequences: vec![SequenceSlice { rows: 0..3, pages: 0..2 }, SequenceSlice { rows: 3..4, pages: 2..3 }],
         page_table: vec![4, 2, 7],
         sample_rows: vec![2, 3],
+        copies: Vec::new(),
     };
     assert_eq!(step.validate(&LIMITS), Ok(()));
     change(&mut step);
@@ -55,6 +60,18 @@ fn every_mistake_has_its_error() {
     assert!(matches!(refusal(|step| step.sequences[1].pages = 3..4), Pages { sequence: 1, .. }));
     assert_eq!(refusal(|step| step.page_table[2] = 2), SharedPage { page: 2 });
     assert_eq!(refusal(|step| step.page_table[1] = 4), SharedPage { page: 4 });
+    let copies = |copies: &[PageCopy]| refusal(|step| step.copies = copies.to_vec());
+    assert_eq!(
+        copies(&[copy(1, 2), copy(9, 3)]),
+        OutOfRange { what: "copied page", index: 1, found: 9, limit: 9 }
+    );
+    assert_eq!(
+        copies(&[copy(1, u32::MAX)]),
+        OutOfRange { what: "copied-to page", index: 0, found: u32::MAX as usize, limit: 9 }
+    );
+    assert_eq!(copies(&[copy(1, 2), copy(4, 2)]), CopiedTwice { page: 2 });
+    assert_eq!(copies(&[copy(3, 3)]), CopiedTwice { page: 3 });
+    assert_eq!(copies(&[copy(3, 4); 33]), TooMany { what: "copied pages", found: 33, limit: 32 });
     let long = step(&[5; 33], 0, vec![]).validate(&LIMITS);
     assert_eq!(long, Err(TooMany { what: "rows", found: 33, limit: 32 }));
     let greedy = step(&[5; 9], 0, (0..9).collect()).validate(&LIMITS);
@@ -69,6 +86,7 @@ fn a_prefix_may_be_shared_by_those_who_only_read_it() {
         sequences: vec![SequenceSlice { rows: 0..1, pages: 0..2 }, SequenceSlice { rows: 1..2, pages: 2..4 }],
         page_table: vec![5, 1, 5, 2],
         sample_rows: vec![0, 1],
+        copies: Vec::new(),
     };
     assert_eq!(step.validate(&LIMITS), Ok(()));
 }
@@ -86,13 +104,17 @@ fn numbers(below: u32, len: usize) -> impl Strategy<Value = Vec<u32>> {
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
-    (numbers(97, 7), numbers(40, 7), vec(slices(), 0..4), numbers(17, 6), numbers(7, 4)).prop_map(
-        |(tokens, positions, sequences, page_table, sample_rows)| Step {
+    let copies =
+        numbers(17, 5).prop_map(|pages| pages.chunks_exact(2).map(|pair| copy(pair[0], pair[1])).collect());
+    let rows = (numbers(97, 7), numbers(40, 7), vec(slices(), 0..4));
+    (rows, numbers(17, 6), numbers(7, 4), copies).prop_map(
+        |((tokens, positions, sequences), page_table, sample_rows, copies)| Step {
             tokens,
             positions,
             sequences,
             page_table,
             sample_rows,
+            copies,
         },
     )
 }

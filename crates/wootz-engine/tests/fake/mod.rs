@@ -77,7 +77,7 @@ impl Model for FakeModel {
     }
 
     fn cache(&self) -> CacheShape {
-        CacheShape { layers: 0, kv_heads: 1, head_dim: 2 }
+        CacheShape { layers: 1, kv_heads: 1, head_dim: 2 }
     }
 
     fn limits(&self) -> StepLimits {
@@ -89,6 +89,10 @@ impl Model for FakeModel {
         self.steps += 1;
         if self.fails.contains(&(self.steps - 1)) {
             return Err(BackendError::Device { reason: "as arranged".into() });
+        }
+        for copy in &step.copies {
+            let from = copy.from as usize * PAGE_TOKENS;
+            self.pool.copy_within(from..from + PAGE_TOKENS, copy.to as usize * PAGE_TOKENS);
         }
         self.logits.clear();
         for sequence in &step.sequences {
@@ -110,6 +114,26 @@ impl Model for FakeModel {
             }
         }
         Ok(&self.logits)
+    }
+
+    /// A token takes four bytes, one more than its id; 0 stands for none. The rest of the page is zeros.
+    fn read_page(&mut self, page: u32, bytes: &mut [u8]) -> Result<(), BackendError> {
+        self.cache().page_range(page, self.limits.pages, bytes.len())?;
+        bytes.fill(0);
+        let tokens = &self.pool[page as usize * PAGE_TOKENS..][..PAGE_TOKENS];
+        for (to, token) in bytes.chunks_exact_mut(4).zip(tokens) {
+            to.copy_from_slice(&token.map_or(0, |token| token + 1).to_le_bytes());
+        }
+        Ok(())
+    }
+
+    fn write_page(&mut self, page: u32, bytes: &[u8]) -> Result<(), BackendError> {
+        self.cache().page_range(page, self.limits.pages, bytes.len())?;
+        let tokens = &mut self.pool[page as usize * PAGE_TOKENS..][..PAGE_TOKENS];
+        for (token, from) in tokens.iter_mut().zip(bytes.chunks_exact(4)) {
+            *token = u32::from_le_bytes([from[0], from[1], from[2], from[3]]).checked_sub(1);
+        }
+        Ok(())
     }
 
     fn pipeline(&mut self) -> Option<&mut dyn Pipeline> {

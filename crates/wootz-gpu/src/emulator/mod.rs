@@ -186,6 +186,15 @@ impl Device for Emulator {
         self.memory.read(from, bytes)
     }
 
+    // What was submitted has not begun and leaves these bytes alone, so now is as good as later.
+    fn read_idle(&mut self, from: Slice, bytes: &mut [u8]) -> Result<(), DeviceError> {
+        self.memory.read(from, bytes)
+    }
+
+    fn write_idle(&mut self, to: Slice, bytes: &[u8]) -> Result<(), DeviceError> {
+        self.memory.write(to, bytes)
+    }
+
     fn prepare(&mut self, kernels: &[Kernel], progress: &mut dyn FnMut(usize)) -> Result<(), DeviceError> {
         self.libraries.prepare(kernels, progress)
     }

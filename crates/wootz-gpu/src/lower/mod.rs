@@ -4,6 +4,7 @@
 //! brings. It allocates no device memory and asks no device, so a plan can be made of a model that no machine here holds.
 
 pub mod arena;
+mod copies;
 pub mod matmul;
 pub mod step_data;
 

@@ -8,7 +8,7 @@ use crate::kernels::attention::{Route, StepSlices, StepTables};
 /// Bytes that every array begins at a multiple of: kernels read some of them 16 bytes at a time.
 const ALIGNMENT: usize = 16;
 /// Arrays of a step.
-const ARRAYS: usize = 8;
+const ARRAYS: usize = 9;
 
 /// A step in the host's memory, as the device will read it. Refilled for every step without allocating.
 #[derive(Debug, Clone)]
@@ -17,6 +17,8 @@ pub struct StepData {
     pub tables: StepTables,
     /// Everything, packed.
     pub bytes: Vec<u8>,
+    /// Pages that are copied: from, to.
+    pairs: Vec<u32>,
     page_limit: usize,
 }
 
@@ -31,6 +33,8 @@ pub struct StepPlaces {
     pub tokens: Slice,
     /// `[samples]` u32 rows.
     pub sample_rows: Slice,
+    /// `[copies]` pairs of u32: pages copied from and to.
+    pub copies: Slice,
     /// The rest.
     pub step: StepSlices,
 }
@@ -40,7 +44,7 @@ impl StepData {
     pub fn new(limits: &StepLimits) -> StepData {
         let page_limit = Self::page_limit(limits);
         let tables = StepTables::with_capacity(limits.rows, page_limit);
-        StepData { tables, bytes: Vec::with_capacity(Self::bytes(limits)), page_limit }
+        StepData { tables, bytes: Vec::with_capacity(Self::bytes(limits)), pairs: Vec::new(), page_limit }
     }
 
     /// Entries of all page tables of a step at most: a whole context for each row.
@@ -50,8 +54,8 @@ impl StepData {
 
     /// Bytes that a step takes at most.
     pub fn bytes(limits: &StepLimits) -> usize {
-        // Five arrays with a number a row, tiles with four numbers a row.
-        let words = (9 * limits.rows + limits.samples).saturating_add(Self::page_limit(limits));
+        // Five arrays with a number a row, tiles with four numbers a row, as many copies as rows.
+        let words = (11 * limits.rows + limits.samples).saturating_add(Self::page_limit(limits));
         words.saturating_mul(4).saturating_add(ARRAYS * ALIGNMENT)
     }
 
@@ -65,7 +69,9 @@ impl StepData {
     pub fn fill(&mut self, step: &Step, route: Route, buffer: Slice) -> StepPlaces {
         self.tables.fill(step, route);
         self.bytes.clear();
-        let StepData { tables, bytes, .. } = self;
+        self.pairs.clear();
+        self.pairs.extend(step.copies.iter().flat_map(|copy| [copy.from, copy.to]));
+        let StepData { tables, bytes, pairs, .. } = self;
         let mut put = |words: &[u32]| {
             bytes.resize(bytes.len().next_multiple_of(ALIGNMENT), 0);
             let (offset, content) = (bytes.len(), bytemuck::cast_slice(words));
@@ -81,6 +87,8 @@ impl StepData {
             decode_rows: put(&tables.decode_rows),
             prefill_tiles: put(tables.prefill_tiles.as_flattened()),
         };
-        StepPlaces { rows: step.rows(), samples: step.sample_rows.len(), tokens, sample_rows, step: slices }
+        let copies = put(pairs);
+        let (rows, samples) = (step.rows(), step.sample_rows.len());
+        StepPlaces { rows, samples, tokens, sample_rows, copies, step: slices }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use wootz_backend::cache::pages_for;
 use wootz_backend::ops::{Op, Program, Rows};
 use wootz_backend::program::program;
-use wootz_backend::step::{PAGE_TOKENS, SequenceSlice, Step, StepLimits};
+use wootz_backend::step::{PAGE_TOKENS, PageCopy, SequenceSlice, Step, StepLimits};
 use wootz_backend::{BackendError, Binding};
 use wootz_spec::ModelSpec;
 use wootz_weights::{Checkpoint, Tensor};
@@ -258,7 +258,8 @@ fn kernels(
     buffer: Slice,
     (limits, telling_rows): (&StepLimits, &[usize]),
 ) -> Vec<Kernel> {
-    let mut kernels = Vec::new();
+    let copies = lowering.copies(&[PageCopy { from: 0, to: 1 }], buffer.part(0, 8));
+    let mut kernels: Vec<Kernel> = copies.map(|dispatch| dispatch.kernel).collect();
     let mut known = HashSet::new();
     for &rows in telling_rows {
         for step in [prompt(rows.min(limits.positions), limits), answers(rows, limits)] {
@@ -282,6 +283,7 @@ fn prompt(rows: usize, limits: &StepLimits) -> Step {
         sequences: vec![SequenceSlice { rows: 0..rows, pages: 0..pages }],
         page_table: vec![0; pages],
         sample_rows: (0..rows.min(limits.samples) as u32).collect(),
+        copies: Vec::new(),
     }
 }
 
@@ -295,5 +297,6 @@ fn answers(rows: usize, limits: &StepLimits) -> Step {
         sequences: (0..rows).map(|row| SequenceSlice { rows: row..row + 1, pages: 0..pages }).collect(),
         page_table: vec![0; pages],
         sample_rows: (0..rows.min(limits.samples) as u32).collect(),
+        copies: Vec::new(),
     }
 }

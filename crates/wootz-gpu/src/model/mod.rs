@@ -105,8 +105,15 @@ impl GpuModel {
             places.tokens = feed.tokens;
             dispatches.push(feed.dispatch());
         }
+        dispatches.extend(self.lowering.copies(&step.copies, places.copies));
         dispatches.extend(self.lowering.lower(&self.data.tables, &places));
         Ok((dispatches, places))
+    }
+
+    /// Where a page of the pool is, for one who copies it to or from so many bytes.
+    fn page(&self, page: u32, bytes: usize) -> Result<Slice, BackendError> {
+        let elements = self.cache().page_range(page, self.limits.pages, bytes)?;
+        Ok(self.lowering.places.cache.pool.part(2 * elements.start, bytes))
     }
 
     /// The launches of a step, as a plan would list them.
@@ -143,6 +150,16 @@ impl Model for GpuModel {
             self.device.read(self.lowering.logits(places.samples), bytes).map_err(failed)?;
         }
         Ok(&self.logits[..elements])
+    }
+
+    fn read_page(&mut self, page: u32, bytes: &mut [u8]) -> Result<(), BackendError> {
+        let place = self.page(page, bytes.len())?;
+        self.device.read_idle(place, bytes).map_err(failed)
+    }
+
+    fn write_page(&mut self, page: u32, bytes: &[u8]) -> Result<(), BackendError> {
+        let place = self.page(page, bytes.len())?;
+        self.device.write_idle(place, bytes).map_err(failed)
     }
 
     fn pipeline(&mut self) -> Option<&mut dyn Pipeline> {

@@ -158,6 +158,7 @@ mod tests {
             sequences: vec![SequenceSlice { rows: 0..tokens, pages: 0..2 }],
             page_table: vec![2, 0],
             sample_rows: vec![],
+            copies: Vec::new(),
         };
         let (keys, key_values, queries) = (values(20 * 16, 1), values(20 * 16, 2), values(20 * 32, 3));
         let mut reference = Pool::new(shape, CachePrecision::F16, 3 * shape.page_elements());

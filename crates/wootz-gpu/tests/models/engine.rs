@@ -35,6 +35,12 @@ impl Model for WithoutPipeline {
     fn forward(&mut self, step: &Step) -> Result<&[f32], BackendError> {
         self.0.forward(step)
     }
+    fn read_page(&mut self, page: u32, bytes: &mut [u8]) -> Result<(), BackendError> {
+        self.0.read_page(page, bytes)
+    }
+    fn write_page(&mut self, page: u32, bytes: &[u8]) -> Result<(), BackendError> {
+        self.0.write_page(page, bytes)
+    }
 }
 
 fn request(prompt: &[u32], sampling: SamplingSettings, logprobs: Logprobs) -> Request {

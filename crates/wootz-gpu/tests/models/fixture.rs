@@ -19,7 +19,7 @@ use wootz_weights::Checkpoint;
 mod truth;
 
 #[allow(unused_imports)] // several tests use this file, and each a part of it
-pub use truth::{Expected, distance, fixtures, greedy, logits, step};
+pub use truth::{Expected, distance, fixtures, greedy, likeliest, logits, pages_may_be_copied, step};
 
 /// The tiny models: one of each family and rotation. `mistral_old` has heads of 12 elements, which no kernel computes.
 pub fn tiny_models() -> impl Iterator<Item = PathBuf> {

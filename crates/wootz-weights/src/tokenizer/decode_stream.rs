@@ -1,5 +1,8 @@
 //! From tokens to text while they come, never half a character.
 
+use std::sync::Arc;
+
+use super::Tokenizer;
 use super::error::TokenizerError;
 use super::vocabulary::{FirstSpace, TokenKind, Vocabulary};
 
@@ -20,6 +23,19 @@ pub enum SpecialText {
 #[derive(Debug, Clone)]
 pub struct DecodeStream<'a> {
     vocabulary: &'a Vocabulary,
+    state: DecodeState,
+}
+
+/// As [`DecodeStream`], for callers that outlive a borrow: it keeps the tokenizer alive itself.
+#[derive(Debug, Clone)]
+pub struct OwnedDecodeStream {
+    tokenizer: Arc<Tokenizer>,
+    state: DecodeState,
+}
+
+/// What a stream knows of the tokens so far.
+#[derive(Debug, Clone)]
+struct DecodeState {
     special: SpecialText,
     /// The bytes of a character that is not complete: at most three.
     waiting: Vec<u8>,
@@ -33,7 +49,12 @@ impl<'a> DecodeStream<'a> {
         special: SpecialText,
         first_space: FirstSpace,
     ) -> DecodeStream<'a> {
-        DecodeStream { vocabulary, special, waiting: Vec::new(), first_space }
+        DecodeStream { vocabulary, state: DecodeState { special, waiting: Vec::new(), first_space } }
+    }
+
+    /// The same stream, owned. The tokenizer has to be the one that this stream was made by.
+    pub(super) fn into_owned(self, tokenizer: Arc<Tokenizer>) -> OwnedDecodeStream {
+        OwnedDecodeStream { tokenizer, state: self.state }
     }
 
     /// The text that is certain after this token; often empty inside a character of several tokens.
@@ -48,8 +69,36 @@ impl<'a> DecodeStream<'a> {
 
     /// As [`Self::push`], appended to `out`.
     pub(super) fn push_to(&mut self, id: u32, out: &mut String) -> Result<(), TokenizerError> {
-        let hidden = match self.vocabulary.kind(id) {
-            None => return Err(TokenizerError::UnknownToken { id, size: self.vocabulary.len() }),
+        self.state.push_to(self.vocabulary, id, out)
+    }
+
+    /// What is left at the end: U+FFFD if the tokens ended inside a character, else nothing.
+    pub fn finish(&mut self) -> String {
+        self.state.finish()
+    }
+}
+
+impl OwnedDecodeStream {
+    /// As [`DecodeStream::push`].
+    ///
+    /// # Errors
+    /// An id outside the vocabulary. The stream can go on after it.
+    pub fn push(&mut self, id: u32) -> Result<String, TokenizerError> {
+        let mut text = String::new();
+        self.state.push_to(&self.tokenizer.vocabulary, id, &mut text)?;
+        Ok(text)
+    }
+
+    /// As [`DecodeStream::finish`].
+    pub fn finish(&mut self) -> String {
+        self.state.finish()
+    }
+}
+
+impl DecodeState {
+    fn push_to(&mut self, vocabulary: &Vocabulary, id: u32, out: &mut String) -> Result<(), TokenizerError> {
+        let hidden = match vocabulary.kind(id) {
+            None => return Err(TokenizerError::UnknownToken { id, size: vocabulary.len() }),
             Some(TokenKind::Control | TokenKind::Unknown) => self.special == SpecialText::Hide,
             Some(_) => false,
         };
@@ -57,7 +106,7 @@ impl<'a> DecodeStream<'a> {
             return Ok(());
         }
         let start = self.waiting.len();
-        self.vocabulary.append_bytes(id, &mut self.waiting);
+        vocabulary.append_bytes(id, &mut self.waiting);
         if self.waiting.len() > start {
             if self.first_space == FirstSpace::Dropped && self.waiting.first() == Some(&b' ') {
                 self.waiting.remove(0);
@@ -94,8 +143,7 @@ impl<'a> DecodeStream<'a> {
         self.waiting.drain(..self.waiting.len() - kept);
     }
 
-    /// What is left at the end: U+FFFD if the tokens ended inside a character, else nothing.
-    pub fn finish(&mut self) -> String {
+    fn finish(&mut self) -> String {
         let text = String::from_utf8_lossy(&self.waiting).into_owned();
         self.waiting.clear();
         text

@@ -17,7 +17,7 @@ mod surroundings;
 mod text_index;
 mod vocabulary;
 
-pub use decode_stream::{DecodeStream, SpecialText};
+pub use decode_stream::{DecodeStream, OwnedDecodeStream, SpecialText};
 pub use error::TokenizerError;
 pub use vocabulary::TokenKind;
 
@@ -48,6 +48,15 @@ pub enum AddBos {
     IfMissing,
     /// None: the text is a continuation, or writes them itself.
     Never,
+}
+
+/// What a text is to the text before it, which decides about a space at its beginning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TextStart {
+    /// A text of its own: the tokenizer's space before the first word is none of it.
+    OwnText,
+    /// It goes on.
+    Continuation,
 }
 
 /// The tokenizer of a model.
@@ -146,6 +155,16 @@ impl Tokenizer {
     /// Text that continues other text: a space before its first word belongs to it.
     pub fn continue_stream(&self, special: SpecialText) -> DecodeStream<'_> {
         DecodeStream::new(&self.vocabulary, special, FirstSpace::Kept)
+    }
+
+    /// A stream that keeps the tokenizer alive: [`Self::decode_stream_with`] for a text of its own, and
+    /// [`Self::continue_stream`] for one that goes on.
+    pub fn owned_stream(self: &Arc<Self>, special: SpecialText, start: TextStart) -> OwnedDecodeStream {
+        let stream = match start {
+            TextStart::OwnText => self.decode_stream_with(special),
+            TextStart::Continuation => self.continue_stream(special),
+        };
+        stream.into_owned(Arc::clone(self))
     }
 
     /// The bytes that a token stands for, a special token's name included; `None` outside the vocabulary. A token may

@@ -159,6 +159,7 @@ fn step(positions: Range<usize>, page_table: Vec<u32>) -> Step {
         positions: positions.map(|position| position as u32).collect(),
         page_table,
         sample_rows: Vec::new(),
+        copies: Vec::new(),
     }
 }
 

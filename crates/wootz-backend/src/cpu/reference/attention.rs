@@ -1,11 +1,13 @@
 //! The key/value cache and softmax attention over it.
 
+use std::ops::Range;
+
 use half::f16;
 use wootz_spec::Span;
 
 use crate::cache::CacheShape;
 use crate::ops::Heads;
-use crate::step::{PAGE_TOKENS, SequenceSlice, Step};
+use crate::step::{PAGE_TOKENS, PageCopy, SequenceSlice, Step};
 
 /// How exactly the reference keeps keys and values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +30,18 @@ impl Pool {
     /// A pool of `elements` zeros: see [`CacheShape::pool_elements`].
     pub fn new(shape: CacheShape, precision: CachePrecision, elements: usize) -> Pool {
         Pool { shape, precision, elements: vec![0.0; elements] }
+    }
+
+    /// Copies one page onto another.
+    pub fn copy_page(&mut self, copy: PageCopy) {
+        let elements = self.shape.page_elements();
+        let from = copy.from as usize * elements;
+        self.elements.copy_within(from..from + elements, copy.to as usize * elements);
+    }
+
+    /// Elements of it: [`CacheShape::page_range`] says which are a page's.
+    pub fn elements(&mut self, range: Range<usize>) -> &mut [f32] {
+        &mut self.elements[range]
     }
 
     /// Writes each row's key and value heads `[rows, kv_heads, head_dim]` where its sequence's page table says.

@@ -8,6 +8,7 @@ mod linear;
 mod norm;
 mod rope;
 
+use half::f16;
 use wootz_spec::ModelSpec;
 use wootz_weights::Checkpoint;
 
@@ -168,11 +169,29 @@ impl Model for Reference {
             buffer.clear();
             buffer.resize(rows * shape.width, 0.0);
         }
+        step.copies.iter().for_each(|copy| self.pool.copy_page(*copy));
         let ops = std::mem::take(&mut self.program.ops);
         for op in &ops {
             self.run(op, step);
         }
         self.program.ops = ops;
         Ok(self.buffer(self.program.logits))
+    }
+
+    /// Elements are f16 in a page: exact with [`CachePrecision::F16`], rounded otherwise.
+    fn read_page(&mut self, page: u32, bytes: &mut [u8]) -> Result<(), BackendError> {
+        let range = self.program.cache.page_range(page, self.limits.pages, bytes.len())?;
+        for (to, element) in bytes.chunks_exact_mut(2).zip(self.pool.elements(range)) {
+            to.copy_from_slice(&f16::from_f32(*element).to_ne_bytes());
+        }
+        Ok(())
+    }
+
+    fn write_page(&mut self, page: u32, bytes: &[u8]) -> Result<(), BackendError> {
+        let range = self.program.cache.page_range(page, self.limits.pages, bytes.len())?;
+        for (element, from) in self.pool.elements(range).iter_mut().zip(bytes.chunks_exact(2)) {
+            *element = f16::from_ne_bytes([from[0], from[1]]).to_f32();
+        }
+        Ok(())
     }
 }

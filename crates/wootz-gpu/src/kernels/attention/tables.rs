@@ -178,6 +178,7 @@ mod tests {
             ],
             page_table: vec![7, 5, 9, 2, 4],
             sample_rows: vec![39, 40],
+            copies: Vec::new(),
         }
     }
 
