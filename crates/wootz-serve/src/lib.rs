@@ -25,7 +25,7 @@ mod sse;
 mod token_text;
 mod usage;
 
-pub use app::{AppState, Phase, router};
+pub use app::{AppState, Closing, Phase, router};
 pub use auth::ApiKeys;
 pub use error::{ApiError, ErrorBody, ErrorDetail};
 pub use health::Health;

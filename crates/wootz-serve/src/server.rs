@@ -179,7 +179,7 @@ pub async fn serve(model: ServedModel, settings: ServeSettings) -> Result<(), Se
     let server = Server::bind(settings).await?;
     let handle = server.handle();
     handle.install(model);
-    let signals = crate::signals::obey(handle)?;
+    let signals = crate::signals::obey(handle, |_| {})?;
     server.run().await;
     signals.abort();
     Ok(())

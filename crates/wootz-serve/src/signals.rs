@@ -2,18 +2,22 @@
 
 use tokio::task::JoinHandle;
 
+use crate::app::Closing;
 use crate::server::{ServeError, ServerHandle};
 
-/// Ends a server by signals: the first drains it, the second stops it. Has to be called inside a runtime.
+/// Ends a server by signals: the first drains it, the second stops it. `told` hears of each. Has to be called inside a
+/// runtime.
 ///
 /// # Errors
 /// When signals can't be listened for.
-pub fn obey(handle: ServerHandle) -> Result<JoinHandle<()>, ServeError> {
+pub fn obey(handle: ServerHandle, told: fn(Closing)) -> Result<JoinHandle<()>, ServeError> {
     let mut signals = Signals::listen()?;
     Ok(tokio::spawn(async move {
         signals.next().await;
+        told(Closing::Draining);
         handle.drain();
         signals.next().await;
+        told(Closing::Stopped);
         handle.stop();
     }))
 }

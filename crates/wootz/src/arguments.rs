@@ -13,6 +13,7 @@ use crate::commands;
     after_help = "Examples:
   wootz run \"Tell me a story about a boat\"     with the model that comes with Wootz
   wootz run model.gguf                         a chat in the terminal
+  wootz serve model.gguf                       the OpenAI API at http://127.0.0.1:8080/v1
   wootz bench model.gguf                       how fast, and how near to what the machine can do
   wootz help run                               everything about one command",
     disable_help_subcommand = false,
@@ -30,6 +31,8 @@ pub struct Arguments {
 pub enum Command {
     /// Answer a prompt, or chat
     Run(commands::run::RunArguments),
+    /// Serve a model to programs, over the OpenAI API
+    Serve(commands::serve::ServeArguments),
     /// Measure the speed of a model, beside the limits of this machine
     Bench(commands::bench::BenchArguments),
     /// Examine a GPU: every kernel on the device itself, beside the same formula in plain Rust

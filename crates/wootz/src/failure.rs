@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use wootz_backend::BackendError;
 use wootz_engine::EngineError;
 use wootz_gpu::DeviceError;
+use wootz_serve::ServeError;
 use wootz_spec::SpecError;
 use wootz_weights::WeightsError;
 use wootz_weights::chat_template::TemplateError;
@@ -114,6 +115,18 @@ impl From<TokenizerError> for Failure {
 impl From<BackendError> for Failure {
     fn from(error: BackendError) -> Self {
         Failure::new(error.to_string())
+    }
+}
+
+impl From<ServeError> for Failure {
+    fn from(error: ServeError) -> Self {
+        match error {
+            ServeError::Bind { .. } => Failure::with_next(
+                error.to_string(),
+                "--port N listens at another port, --port 0 at a free one",
+            ),
+            ServeError::Signals(_) => Failure::new(error.to_string()),
+        }
     }
 }
 

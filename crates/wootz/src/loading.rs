@@ -12,6 +12,7 @@ use wootz_weights::Checkpoint;
 use wootz_weights::tokenizer::Tokenizer;
 
 use wootz_backend::model::Model;
+use wootz_backend::program::program;
 use wootz_gpu::Device;
 use wootz_gpu::device::DeviceFacts;
 use wootz_gpu::model::{GpuLoadProgress, GpuModel, GpuSettings};
@@ -74,13 +75,39 @@ pub struct StepRoom {
     pub rows: usize,
     /// Rows whose logits are wanted.
     pub samples: usize,
+    /// Keys and values.
+    pub cache: CacheRoom,
+}
+
+/// How much room there is for keys and values.
+#[derive(Debug, Clone, Copy)]
+pub enum CacheRoom {
+    /// For one context.
+    OneContext,
+    /// So many bytes, but at least for one context.
+    Bytes(u64),
+}
+
+impl CacheRoom {
+    /// Pages of the pool.
+    fn pages(self, spec: &ModelSpec, context: usize) -> usize {
+        let least = pages_for(context);
+        match self {
+            CacheRoom::OneContext => least,
+            CacheRoom::Bytes(bytes) => {
+                let fit = bytes / (program(spec).cache.page_bytes() as u64).max(1);
+                // Page ids are 32 bits wide.
+                least.max(fit.min(u64::from(u32::MAX)) as usize)
+            }
+        }
+    }
 }
 
 impl MachineOptions {
-    /// Settings for the CPU, with room for one context.
+    /// Settings for the CPU.
     pub fn cpu_settings(&self, spec: &ModelSpec, room: StepRoom) -> Result<CpuSettings, Failure> {
         let mut settings = CpuSettings {
-            pages: pages_for(self.context.tokens(spec)?),
+            pages: room.cache.pages(spec, self.context.tokens(spec)?),
             rows: room.rows,
             samples: room.samples,
             ..CpuSettings::default()
@@ -121,7 +148,6 @@ pub fn load(path: &Path, options: &MachineOptions, room: StepRoom) -> Result<Loa
         let model: Result<Box<dyn Model>, Failure> = match device {
             None => load_weights(spec, &checkpoint, &settings).map(|model| Box::new(model) as _),
             Some(device) => {
-                let room = StepRoom { rows: settings.rows, samples: settings.samples };
                 let settings = options.device.gpu_settings(device.facts(), settings.pages, room);
                 load_on_gpu(spec, &checkpoint, device, &settings).map(|model| Box::new(model) as _)
             }

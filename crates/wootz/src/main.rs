@@ -13,6 +13,7 @@ mod interrupt;
 mod loading;
 mod model_path;
 mod sampling_options;
+mod size;
 mod table;
 mod terminal;
 
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match arguments.command {
         Command::Run(run) => commands::run::run(run),
+        Command::Serve(serve) => commands::serve::run(serve),
         Command::Bench(bench) => commands::bench::run(&bench),
         Command::Info(info) => commands::info::run(&info),
         Command::Doctor(doctor) => commands::doctor::run(&doctor),

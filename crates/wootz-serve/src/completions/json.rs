@@ -130,6 +130,11 @@ impl Head {
     }
 }
 
+/// A number whose digits are those of the narrow one.
+fn decimal(value: f32) -> f64 {
+    value.to_string().parse().unwrap_or_else(|_| value.into())
+}
+
 impl CompletionLogprobs {
     /// Those of some tokens, whose text begins `shift` characters into the whole.
     pub fn new(tokens: &[TokenText], shift: usize, names: TokenNames) -> Self {
@@ -140,7 +145,8 @@ impl CompletionLogprobs {
             lists.top_logprobs.push(token.logprob.map(|own| {
                 let rivals = token.top.iter().map(|rival| (rival.token, &rival.bytes, rival.logprob));
                 let all = rivals.chain([(token.token, &token.bytes, own)]);
-                all.map(|(id, bytes, logprob)| (names.name(id, bytes), finite(logprob).into())).collect()
+                all.map(|(id, bytes, logprob)| (names.name(id, bytes), decimal(finite(logprob)).into()))
+                    .collect()
             }));
             lists.text_offset.push(shift + token.offset);
         }

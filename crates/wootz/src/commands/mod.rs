@@ -6,5 +6,6 @@ pub mod doctor;
 pub mod info;
 pub mod perplexity;
 pub mod run;
+pub mod serve;
 pub mod tokenize;
 pub mod tune;

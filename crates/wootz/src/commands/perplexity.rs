@@ -10,7 +10,7 @@ use wootz_weights::tokenizer::{AddBos, Special};
 
 use crate::device::DeviceOptions;
 use crate::failure::Failure;
-use crate::loading::{ContextOption, Loaded, MachineOptions, StepRoom, load};
+use crate::loading::{CacheRoom, ContextOption, Loaded, MachineOptions, StepRoom, load};
 use crate::model_path;
 use crate::terminal;
 
@@ -40,7 +40,7 @@ pub struct PerplexityArguments {
 }
 
 /// Rows whose logits are held at a time: half a chunk of the usual length.
-const ROOM: StepRoom = StepRoom { rows: 512, samples: 256 };
+const ROOM: StepRoom = StepRoom { rows: 512, samples: 256, cache: CacheRoom::OneContext };
 
 /// Scores the text.
 pub fn run(arguments: &PerplexityArguments) -> Result<(), Failure> {

@@ -14,7 +14,7 @@ use crate::chat;
 use crate::conversation::{Conversation, Prompter};
 use crate::failure::Failure;
 use crate::interrupt;
-use crate::loading::{Loaded, MachineOptions, StepRoom, load};
+use crate::loading::{CacheRoom, Loaded, MachineOptions, StepRoom, load};
 use crate::model_path;
 use crate::sampling_options::SamplingOptions;
 use crate::terminal;
@@ -69,7 +69,7 @@ pub struct RunArguments {
 }
 
 /// Room for a long prompt's chunks; one sequence is sampled at a time.
-const ROOM: StepRoom = StepRoom { rows: 512, samples: 1 };
+const ROOM: StepRoom = StepRoom { rows: 512, samples: 1, cache: CacheRoom::OneContext };
 
 /// Runs the command.
 pub fn run(arguments: RunArguments) -> Result<(), Failure> {
