@@ -5,6 +5,7 @@
 //! streaming decoder work on the caller's side.
 #![forbid(unsafe_code)]
 
+mod block;
 mod budget;
 mod disk;
 mod engine;
@@ -24,8 +25,12 @@ mod stop;
 mod stream;
 mod worker;
 
+pub use block::BlockKey;
 pub use budget::{LEAST_ROWS, SLOWDOWN, StepBudget, StepLoad, StepShape};
-pub use disk::DiskSettings;
+pub use disk::{
+    DiskCache, DiskError, DiskSettings, DiskStatistics, NUMERICS_VERSION, Stored, default_disk_bytes,
+    default_disk_folder, model_fingerprint,
+};
 pub use engine::Engine;
 pub use error::EngineError;
 pub use event::{AnswerEvent, Event, EventKind, FinishReason, Usage};

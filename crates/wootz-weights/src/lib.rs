@@ -4,6 +4,7 @@
 pub mod chat_template;
 pub mod checkpoint;
 pub mod error;
+mod fingerprint;
 pub mod gguf;
 pub mod mapped;
 mod quant;
@@ -13,5 +14,6 @@ pub mod tokenizer;
 
 pub use checkpoint::{Checkpoint, CheckpointFormat};
 pub use error::WeightsError;
+pub use fingerprint::fingerprint;
 pub use mapped::MappedFile;
 pub use tensor::{Tensor, TensorType};
