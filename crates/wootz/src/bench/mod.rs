@@ -4,5 +4,6 @@ pub mod ideal;
 pub mod memory;
 pub mod plan;
 pub mod report;
+pub mod serve;
 pub mod statistics;
 pub mod workload;

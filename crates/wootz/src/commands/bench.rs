@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use indicatif::ProgressBar;
 use serde::Serialize;
 use wootz_backend::Binding;
@@ -22,6 +22,7 @@ use crate::bench::plan::{self, Plan, Question, parts_table};
 use crate::bench::report::{Measurement, Report};
 use crate::bench::statistics::Summary;
 use crate::bench::workload::Workload;
+use crate::commands::bench_serve::{self, BenchServeArguments};
 use crate::device::{self, DeviceName};
 use crate::failure::Failure;
 use crate::loading;
@@ -31,19 +32,26 @@ use crate::terminal;
 
 /// Arguments of `wootz bench`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:
   wootz bench model.gguf                       prompt of 512, then 64 tokens generated
   wootz bench model.gguf -p 128,512 -n 64,256  several lengths; 0 leaves a kind out
   wootz bench model.gguf -t 1,2,4 -b 1,4,16    threads, and sequences generated together
   wootz bench model.gguf --json | jq .results
   wootz bench --plan model.gguf                what physics allows on each of Apple's chips
   wootz bench --plan model.gguf --device m4-max
+  wootz bench serve --streams 1,4,8            load on a running server: see wootz bench serve --help
 
 First the machine's own limits are measured: how fast it reads memory, and how many int8, int16 and f32
 operations it can do. \"Of the limit\" is the least time in which the model's matrices could be read and
 multiplied, divided by the time it took; a model that fits the processor's caches may exceed it where
-memory is the limit. Tokens are random and nothing is sampled.")]
+memory is the limit. Tokens are random and nothing is sampled."
+)]
 pub struct BenchArguments {
+    /// Something else to measure than a model alone.
+    #[command(subcommand)]
+    other: Option<BenchCommand>,
     /// A GGUF file or a Hugging Face folder [default: the model that comes with Wootz]
     model: Option<PathBuf>,
     /// Lengths of prompts
@@ -75,11 +83,22 @@ pub struct BenchArguments {
     no_limits: bool,
 }
 
+/// What else can be measured.
+#[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant)]
+enum BenchCommand {
+    /// Put load on a server with OpenAI's API, and measure its latencies and speed
+    Serve(BenchServeArguments),
+}
+
 /// Rows of a step: a prompt's chunk.
 const ROWS: usize = 512;
 
 /// Measures, and prints.
 pub fn run(arguments: &BenchArguments) -> Result<(), Failure> {
+    if let Some(BenchCommand::Serve(serve)) = &arguments.other {
+        return bench_serve::run(serve);
+    }
     let path = model_path::find(arguments.model.as_deref())?;
     let checkpoint = Checkpoint::open(&path)?;
     let spec = loading::spec(&checkpoint)?;

@@ -1,6 +1,7 @@
 //! One file a command: what it accepts, and what it does.
 
 pub mod bench;
+pub mod bench_serve;
 pub mod completions;
 pub mod doctor;
 pub mod info;
