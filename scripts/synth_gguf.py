@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """Write a GGUF model of a real shape with random weights, for measuring speed.
 
-    synth_gguf.py SHAPE TYPE OUT.gguf
+    synth_gguf.py SHAPE TYPE OUT.gguf [--tokenizer FILE.gguf]
 
 The weights of every matrix have mean zero and a spread of about 0.02, so that activations stay in range. There is
-no tokenizer ("none"): `wootz bench` and `llama-bench` need none. Quantised types get random block bytes with sane
+no tokenizer ("none") unless one is taken from another file: `wootz bench` and `llama-bench` need none, servers do.
+Where it has fewer tokens than the shape, tokens that stand for nothing fill up. Quantised types get random block bytes with sane
 scales instead of quantised numbers, which makes a gigabyte in seconds. Needs: pip install gguf numpy.
 """
 import argparse
+import sys
 from dataclasses import dataclass
 
 import gguf
@@ -150,8 +152,9 @@ MIXED = {"q4_k_m": Kind.Q4_K, "q5_k_m": Kind.Q5_K}
 
 
 class Model:
-    def __init__(self, shape, type_name, path):
+    def __init__(self, shape, type_name, path, tokenizer=None):
         self.shape = shape
+        self.tokenizer = tokenizer
         self.mixed = type_name in MIXED
         self.kind = MIXED.get(type_name) or PLAIN[type_name]
         self.writer = gguf.GGUFWriter(path, shape.architecture)
@@ -202,8 +205,29 @@ class Model:
         writer.add_layer_norm_rms_eps(1e-5)
         writer.add_rope_freq_base(shape.rope_base)
         writer.add_rope_dimension_count(shape.head_width)
-        writer.add_tokenizer_model("none")
         writer.add_vocab_size(shape.vocabulary)
+        if self.tokenizer:
+            self.copy_tokenizer()
+        else:
+            writer.add_tokenizer_model("none")
+
+    def copy_tokenizer(self):
+        """All that the other file says about its tokenizer, with as many tokens as the shape has."""
+        for name, field in gguf.GGUFReader(self.tokenizer).fields.items():
+            if not name.startswith("tokenizer."):
+                continue
+            value, kinds = field.contents(), field.types
+            missing = self.shape.vocabulary - len(value) if kinds[0] == gguf.GGUFValueType.ARRAY else 0
+            if name.endswith(".tokens"):
+                value += [f"[unused{index}]" for index in range(missing)]
+            elif name.endswith(".token_type"):
+                value += [int(gguf.TokenType.UNUSED)] * missing
+            elif name.endswith(".scores"):
+                value += [0.0] * missing
+            if name.endswith((".tokens", ".token_type", ".scores")) and missing < 0:
+                sys.exit(f"{self.tokenizer} has {-missing} tokens more than the shape's {self.shape.vocabulary}")
+            sub = kinds[1] if len(kinds) > 1 else None
+            self.writer.add_key_value(name, value, kinds[0], sub)
 
     def write(self, name):
         shape = self.shape
@@ -226,8 +250,9 @@ def main():
     parser.add_argument("shape", choices=SHAPES)
     parser.add_argument("type", choices=[*PLAIN, *MIXED])
     parser.add_argument("out")
+    parser.add_argument("--tokenizer", metavar="FILE.gguf", help="take the tokenizer of this model")
     arguments = parser.parse_args()
-    Model(SHAPES[arguments.shape], arguments.type, arguments.out).write(f"{arguments.shape}-{arguments.type}-random")
+    Model(SHAPES[arguments.shape], arguments.type, arguments.out, arguments.tokenizer).write(f"{arguments.shape}-{arguments.type}-random")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ fn wrong_arguments_are_refused_by_name() {
     assert!(failure(&["--streams", "2", "--rate", "3"], 2).contains("cannot be used with"));
     assert!(failure(&["--rate", "0"], 2).contains("above zero"));
     assert!(failure(&["--extra", "[]"], 2).contains("--extra is no JSON object"));
-    // Several names of the model's own benchmark go on working beside it.
+    // The model's own benchmark goes on beside it, with its own refusals.
     let output = wootz(&["bench", "--prompt", "0", "--generate", "0"]);
     assert_eq!(output.status.code(), Some(2));
 }
