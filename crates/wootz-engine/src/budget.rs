@@ -8,6 +8,8 @@ mod cost;
 
 use std::time::Duration;
 
+use wootz_backend::step::Step;
+
 use cost::{Shape, StepCost};
 
 /// How many times as long as without prompts a step may take while answers stream.
@@ -58,6 +60,24 @@ pub struct StepShape {
     pub prompt_rows: usize,
     /// The positions that these rows attend to, in all: each its own and all before it.
     pub prompt_attended: usize,
+}
+
+impl StepShape {
+    /// The shape of a step. A sequence with a single row counts as an answer.
+    pub fn of(step: &Step) -> Self {
+        let mut shape = Self::default();
+        for sequence in &step.sequences {
+            let attended: usize =
+                step.positions[sequence.rows.clone()].iter().map(|&at| at as usize + 1).sum();
+            let (rows, positions) = match sequence.rows.len() {
+                1 => (&mut shape.decode_rows, &mut shape.decode_attended),
+                _ => (&mut shape.prompt_rows, &mut shape.prompt_attended),
+            };
+            *rows += sequence.rows.len();
+            *positions += attended;
+        }
+        shape
+    }
 }
 
 /// Learns what steps cost, and says how many prompt rows fit. No clock: durations come in as arguments.

@@ -8,6 +8,7 @@ use flume::Sender;
 use wootz_backend::model::Model;
 
 use crate::EngineError;
+use crate::metrics::{EngineMetrics, MetricsHandle};
 use crate::request::{Request, RequestId};
 use crate::sampler::validate;
 use crate::settings::EngineSettings;
@@ -23,6 +24,7 @@ pub struct Engine {
     queue: usize,
     vocab: usize,
     state: Arc<SharedState>,
+    metrics: MetricsHandle,
 }
 
 /// What callers and the thread both look at.
@@ -36,6 +38,8 @@ pub(crate) struct SharedState {
     pub(crate) room: AtomicUsize,
     /// Requests that were submitted and have not ended.
     pub(crate) open: AtomicUsize,
+    /// Requests that were refused before the thread saw them.
+    refused: AtomicU64,
 }
 
 impl Engine {
@@ -47,12 +51,13 @@ impl Engine {
         let (commands, inbox) = flume::unbounded();
         let state = Arc::new(SharedState::default());
         let (queue, vocab) = (settings.queue, model.limits().vocab);
-        let worker = Worker::new(model, &settings, Arc::clone(&state));
+        let worker = Worker::new(model, settings, Arc::clone(&state));
+        let metrics = worker.metrics();
         let thread = std::thread::Builder::new()
             .name("wootz-engine".into())
             .spawn(move || worker.run(&inbox))
             .map_err(|_| EngineError::Stopped)?;
-        Ok(Self { commands, thread: Some(thread), next_id: AtomicU64::new(0), queue, vocab, state })
+        Ok(Self { commands, thread: Some(thread), next_id: AtomicU64::new(0), queue, vocab, state, metrics })
     }
 
     /// Hands a request over.
@@ -61,6 +66,24 @@ impl Engine {
     /// When the request makes no sense, too many wait already, or the engine is shutting down. What only the scheduler
     /// can know comes through the stream as [`EventKind::Failed`](crate::EventKind::Failed).
     pub fn submit(&self, request: Request) -> Result<EventStream, EngineError> {
+        let submitted = self.hand_over(request);
+        if submitted.is_err() {
+            self.state.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        submitted
+    }
+
+    /// What the engine has done so far, as of its last step.
+    pub fn metrics(&self) -> EngineMetrics {
+        let mut metrics = self.metrics.snapshot();
+        let refused = self.state.refused.load(Ordering::Relaxed);
+        metrics.requests.received += refused;
+        metrics.requests.refused += refused;
+        metrics.waiting = self.state.waiting.load(Ordering::Acquire) as u64;
+        metrics
+    }
+
+    fn hand_over(&self, request: Request) -> Result<EventStream, EngineError> {
         if self.state.draining.load(Ordering::Acquire) {
             return Err(EngineError::Stopping);
         }

@@ -96,6 +96,12 @@ pub enum EngineError {
     /// The device failed in the step that this request was part of.
     #[error(transparent)]
     Backend(#[from] Arc<BackendError>),
+    /// A mistake in the engine itself. It has begun anew, without the requests that it had.
+    #[error("the engine made a mistake ({reason}) and dropped the requests that it had; new ones are served")]
+    Internal {
+        /// What is known of it.
+        reason: String,
+    },
     /// The tokenizer failed on the answer's tokens.
     #[error("cannot turn tokens into text: {0}")]
     Text(String),

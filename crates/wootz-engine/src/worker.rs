@@ -1,6 +1,14 @@
 //! The engine's thread: takes requests in, runs steps, sends events.
+//!
+//! A device that fails, even by a panic, costs the requests of that step. A panic of the scheduler costs the requests
+//! that it had: the thread goes on with a new one.
 
+mod caller;
+mod steps;
+
+use std::any::Any;
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -11,27 +19,27 @@ use wootz_backend::model::Model;
 use crate::EngineError;
 use crate::engine::SharedState;
 use crate::event::{AnswerEvent, Event, EventKind};
+use crate::metrics::{MetricsHandle, Outcome, PageCounts, Recorder};
 use crate::request::{Request, RequestId};
-use crate::scheduler::{Scheduler, UnderWay};
+use crate::scheduler::Scheduler;
 use crate::settings::EngineSettings;
 use crate::stream::Command;
+
+use caller::Caller;
+use steps::StepsUnderWay;
 
 /// What the thread owns.
 pub(crate) struct Worker {
     model: Box<dyn Model>,
+    settings: EngineSettings,
     scheduler: Scheduler,
     callers: HashMap<RequestId, Caller>,
     state: Arc<SharedState>,
     /// Of the waiting requests that callers see counted, those that have arrived here.
     counted: usize,
     begun: Instant,
-}
-
-/// Where a request's events go.
-struct Caller {
-    events: Sender<AnswerEvent>,
-    /// Answers that have not ended.
-    open: usize,
+    recorder: Recorder,
+    under_way: StepsUnderWay,
 }
 
 /// Whether the thread goes on.
@@ -42,66 +50,54 @@ enum Next {
 }
 
 impl Worker {
-    pub(crate) fn new(model: Box<dyn Model>, settings: &EngineSettings, state: Arc<SharedState>) -> Self {
+    pub(crate) fn new(model: Box<dyn Model>, settings: EngineSettings, state: Arc<SharedState>) -> Self {
         let scheduler = Scheduler::new(model.limits(), settings.sequences);
         state.room.store(scheduler.room(), Ordering::Release);
-        Self { model, scheduler, callers: HashMap::new(), state, counted: 0, begun: Instant::now() }
+        Self {
+            model,
+            settings,
+            scheduler,
+            callers: HashMap::new(),
+            state,
+            counted: 0,
+            begun: Instant::now(),
+            recorder: Recorder::default(),
+            under_way: StepsUnderWay::default(),
+        }
+    }
+
+    /// Where the thread's figures can be read.
+    pub(crate) fn metrics(&self) -> MetricsHandle {
+        self.recorder.handle()
     }
 
     /// Works until the engine is dropped.
     pub(crate) fn run(mut self, inbox: &Receiver<Command>) {
-        while self.receive(inbox) == Next::Work {
-            let events = if self.device_draws() { self.step_ahead() } else { self.step_alone() };
-            self.send(events);
-            self.publish();
+        loop {
+            match catch_unwind(AssertUnwindSafe(|| self.turn(inbox))) {
+                Ok(Next::Work) => {}
+                Ok(Next::End) => return,
+                Err(panic) => self.begin_anew(&words(&*panic)),
+            }
         }
+    }
+
+    /// Takes in what callers have said, and works on a step.
+    fn turn(&mut self, inbox: &Receiver<Command>) -> Next {
+        if self.receive(inbox) == Next::End {
+            return Next::End;
+        }
+        let begun = self.now();
+        let events = if self.device_draws() { self.step_ahead() } else { self.step_alone() };
+        self.send(events);
+        self.publish();
+        let device = self.under_way.take_device_time();
+        self.recorder.scheduled(self.now().saturating_sub(begun + device));
+        Next::Work
     }
 
     fn now(&self) -> Duration {
         self.begun.elapsed()
-    }
-
-    /// Whether the device can draw the tokens of everybody, so that steps may follow each other without a wait.
-    fn device_draws(&mut self) -> bool {
-        let Some(pipeline) = self.model.pipeline() else { return false };
-        self.scheduler.asked().all(|(settings, logprobs)| pipeline.draws(settings, logprobs))
-    }
-
-    /// Keeps two steps under way, and takes in the older one: the device goes on with the other meanwhile.
-    fn step_ahead(&mut self) -> Vec<Event> {
-        let now = self.now();
-        let Some(pipeline) = self.model.pipeline() else { return Vec::new() };
-        while self.scheduler.under_way() < 2 {
-            let Some(step) = self.scheduler.plan(now) else { break };
-            if let Err(error) = pipeline.submit(&step, &self.scheduler.draws()) {
-                return self.scheduler.fail(UnderWay::Newest, &EngineError::Backend(Arc::new(error)));
-            }
-        }
-        self.collect()
-    }
-
-    /// One step whose logits come back before the next is planned.
-    fn step_alone(&mut self) -> Vec<Event> {
-        if self.scheduler.under_way() > 0 {
-            return self.collect();
-        }
-        let now = self.now();
-        let Some(step) = self.scheduler.plan(now) else { return Vec::new() };
-        match self.model.forward(&step) {
-            Ok(logits) => self.scheduler.apply(logits),
-            Err(error) => self.scheduler.fail(UnderWay::Oldest, &EngineError::Backend(Arc::new(error))),
-        }
-    }
-
-    /// Takes in the oldest step under way, if there is one.
-    fn collect(&mut self) -> Vec<Event> {
-        let Some(pipeline) = self.model.pipeline().filter(|_| self.scheduler.under_way() > 0) else {
-            return Vec::new();
-        };
-        match pipeline.collect() {
-            Ok(drawn) => self.scheduler.apply_drawn(&drawn),
-            Err(error) => self.scheduler.fail(UnderWay::Oldest, &EngineError::Backend(Arc::new(error))),
-        }
     }
 
     /// Takes in what callers have said, waiting only when there is nothing else to do.
@@ -130,7 +126,7 @@ impl Worker {
             Command::Cancel { id } => {
                 self.scheduler.cancel(id);
                 if self.callers.remove(&id).is_some() {
-                    self.state.open.fetch_sub(1, Ordering::AcqRel);
+                    self.ended(Outcome::Cancelled);
                 }
             }
             Command::End => return Next::End,
@@ -140,36 +136,36 @@ impl Worker {
 
     fn accept(&mut self, id: RequestId, request: Request, events: Sender<AnswerEvent>) {
         self.counted += 1;
-        let open = request.answers.count();
-        self.callers.insert(id, Caller { events, open });
+        self.recorder.received();
         let now = self.now();
-        if let Err(error) = self.scheduler.add(id, request, now) {
-            let event = AnswerEvent { answer: 0, kind: EventKind::Failed(error) };
-            self.send(vec![Event { request: id, event }]);
+        let mut caller = Caller::new(&request, events, now);
+        let taken = self.scheduler.add(id, request, now);
+        if taken.is_ok() {
+            caller.taken();
+        }
+        self.callers.insert(id, caller);
+        if let Err(error) = taken {
+            self.send(vec![failed(id, error)]);
         }
     }
 
     fn send(&mut self, events: Vec<Event>) {
+        let now = self.now();
         for Event { request, event } in events {
             let Some(caller) = self.callers.get_mut(&request) else { continue };
-            match event.kind {
-                EventKind::Finished { .. } => caller.open -= 1,
-                EventKind::Failed(_) => caller.open = 0,
-                _ => {}
-            }
-            let over = caller.open == 0;
-            if over {
-                self.state.open.fetch_sub(1, Ordering::AcqRel);
-            }
-            // A caller that is gone says so by a command.
-            let _ = caller.events.send(event);
-            if over {
+            if let Some(outcome) = caller.send(event, now, &mut self.recorder) {
                 self.callers.remove(&request);
+                self.ended(outcome);
             }
         }
     }
 
-    /// Tells callers how many wait.
+    fn ended(&mut self, outcome: Outcome) {
+        self.recorder.ended(outcome);
+        self.state.open.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Tells callers how many wait, and the rest of the figures.
     fn publish(&mut self) {
         let waiting = self.scheduler.waiting();
         match waiting.checked_sub(self.counted) {
@@ -178,5 +174,30 @@ impl Worker {
         };
         self.counted = waiting;
         self.state.room.store(self.scheduler.room(), Ordering::Release);
+        let figures = &mut self.recorder.figures;
+        figures.waiting = waiting as u64;
+        let ((free, held), cached) = (self.scheduler.pages(), self.scheduler.retained_pages());
+        figures.pages = PageCounts { free: free as u64, cached: cached as u64, held: (held - cached) as u64 };
+        self.recorder.publish();
     }
+
+    /// Goes on with a new scheduler after a mistake of the old one: what it had is lost.
+    fn begin_anew(&mut self, reason: &str) {
+        self.abandon_steps();
+        self.scheduler = Scheduler::new(self.model.limits(), self.settings.sequences);
+        let error = EngineError::Internal { reason: reason.to_owned() };
+        let events = self.callers.keys().map(|&id| failed(id, error.clone())).collect();
+        self.send(events);
+        self.publish();
+    }
+}
+
+fn failed(request: RequestId, error: EngineError) -> Event {
+    Event { request, event: AnswerEvent { answer: 0, kind: EventKind::Failed(error) } }
+}
+
+/// What a panic said.
+fn words(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no reason given".into())
 }

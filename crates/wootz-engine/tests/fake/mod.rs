@@ -19,6 +19,10 @@ pub struct FakeModel {
     logits: Vec<f32>,
     /// The steps that fail, counted from 0.
     pub fails: Range<usize>,
+    /// The steps that panic.
+    pub panics: Range<usize>,
+    /// The steps whose logits are too few: no device may do that, and an engine that is given them panics.
+    pub broken: Range<usize>,
     /// Whether it draws tokens itself.
     pub draws: bool,
     steps: usize,
@@ -63,6 +67,8 @@ impl FakeModel {
             pool,
             logits: Vec::new(),
             fails: 0..0,
+            panics: 0..0,
+            broken: 0..0,
             draws: false,
             steps: 0,
             under_way: VecDeque::new(),
@@ -89,6 +95,10 @@ impl Model for FakeModel {
         self.steps += 1;
         if self.fails.contains(&(self.steps - 1)) {
             return Err(BackendError::Device { reason: "as arranged".into() });
+        }
+        assert!(!self.panics.contains(&(self.steps - 1)), "as arranged");
+        if self.broken.contains(&(self.steps - 1)) {
+            return Ok(&[]);
         }
         for copy in &step.copies {
             let from = copy.from as usize * PAGE_TOKENS;

@@ -1,0 +1,143 @@
+//! The thread's dealings with the device.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use wootz_backend::BackendError;
+
+use super::{Worker, words};
+use crate::EngineError;
+use crate::budget::StepShape;
+use crate::event::Event;
+use crate::scheduler::UnderWay;
+
+/// The steps that the device works on, and when.
+#[derive(Debug, Default)]
+pub(super) struct StepsUnderWay {
+    /// Oldest first.
+    started: VecDeque<Started>,
+    /// When the last step was done.
+    done: Duration,
+    /// How long the device was called for since the last look.
+    device: Duration,
+}
+
+#[derive(Debug)]
+struct Started {
+    shape: StepShape,
+    at: Duration,
+}
+
+impl StepsUnderWay {
+    /// How long calls of the device took since this was asked last.
+    pub(super) fn take_device_time(&mut self) -> Duration {
+        std::mem::take(&mut self.device)
+    }
+
+    /// The oldest step is done: its shape, and how long the device took. It began when the step before was done, if this
+    /// one had been submitted by then.
+    fn finish(&mut self, now: Duration) -> Option<(StepShape, Duration)> {
+        let before = std::mem::replace(&mut self.done, now);
+        let started = self.started.pop_front()?;
+        Some((started.shape, now.saturating_sub(started.at.max(before))))
+    }
+}
+
+impl Worker {
+    /// Whether the device can draw the tokens of everybody, so that steps may follow each other without a wait.
+    pub(super) fn device_draws(&mut self) -> bool {
+        let Some(pipeline) = self.model.pipeline() else { return false };
+        self.scheduler.asked().all(|(settings, logprobs)| pipeline.draws(settings, logprobs))
+    }
+
+    /// Keeps two steps under way, and takes in the older one: the device goes on with the other meanwhile.
+    pub(super) fn step_ahead(&mut self) -> Vec<Event> {
+        while self.scheduler.under_way() < 2 {
+            let Some(step) = self.scheduler.plan(self.begun.elapsed()) else { break };
+            let at = self.begun.elapsed();
+            self.under_way.started.push_back(Started { shape: StepShape::of(&step), at });
+            let Some(pipeline) = self.model.pipeline() else { return Vec::new() };
+            let draws = self.scheduler.draws();
+            let submitted = guarded(|| pipeline.submit(&step, &draws));
+            self.under_way.device += self.begun.elapsed().saturating_sub(at);
+            if let Err(error) = submitted {
+                return self.fail(UnderWay::Newest, error);
+            }
+        }
+        self.collect()
+    }
+
+    /// One step whose logits come back before the next is planned.
+    pub(super) fn step_alone(&mut self) -> Vec<Event> {
+        if self.scheduler.under_way() > 0 {
+            return self.collect();
+        }
+        let Some(step) = self.scheduler.plan(self.begun.elapsed()) else { return Vec::new() };
+        let at = self.begun.elapsed();
+        self.under_way.started.push_back(Started { shape: StepShape::of(&step), at });
+        let model = &mut *self.model;
+        let computed = guarded(move || model.forward(&step));
+        let now = self.begun.elapsed();
+        self.under_way.device += now.saturating_sub(at);
+        match computed {
+            Ok(logits) => {
+                let events = self.scheduler.apply(logits);
+                self.finish(now);
+                events
+            }
+            Err(error) => self.fail(UnderWay::Oldest, error),
+        }
+    }
+
+    /// Takes in the oldest step under way, if there is one.
+    fn collect(&mut self) -> Vec<Event> {
+        let at = self.begun.elapsed();
+        let Some(pipeline) = self.model.pipeline().filter(|_| self.scheduler.under_way() > 0) else {
+            return Vec::new();
+        };
+        let collected = guarded(|| pipeline.collect());
+        let now = self.begun.elapsed();
+        self.under_way.device += now.saturating_sub(at);
+        match collected {
+            Ok(drawn) => {
+                self.finish(now);
+                self.scheduler.apply_drawn(&drawn)
+            }
+            Err(error) => self.fail(UnderWay::Oldest, error),
+        }
+    }
+
+    fn finish(&mut self, now: Duration) {
+        if let Some((_, took)) = self.under_way.finish(now) {
+            self.recorder.step(took);
+        }
+    }
+
+    fn fail(&mut self, which: UnderWay, error: BackendError) -> Vec<Event> {
+        match which {
+            UnderWay::Oldest => self.under_way.started.pop_front(),
+            UnderWay::Newest => self.under_way.started.pop_back(),
+        };
+        self.under_way.done = self.begun.elapsed();
+        self.recorder.figures.step_failures += 1;
+        self.scheduler.fail(which, &EngineError::Backend(Arc::new(error)))
+    }
+
+    /// Waits for the steps that the device still works on, whatever comes of them.
+    pub(super) fn abandon_steps(&mut self) {
+        let steps = std::mem::take(&mut self.under_way).started.len();
+        let Some(pipeline) = self.model.pipeline() else { return };
+        for _ in 0..steps {
+            // Whether or not it had reached the device, nobody wants its result.
+            let _ = guarded(|| pipeline.collect());
+        }
+    }
+}
+
+/// Calls the device. Its panic is its failure.
+fn guarded<T>(call: impl FnOnce() -> Result<T, BackendError>) -> Result<T, BackendError> {
+    catch_unwind(AssertUnwindSafe(call))
+        .unwrap_or_else(|panic| Err(BackendError::Device { reason: words(&*panic) }))
+}
