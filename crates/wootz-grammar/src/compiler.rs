@@ -7,10 +7,10 @@ use llguidance::api::{GrammarWithLexer, TopLevelGrammar};
 use llguidance::panic_utils::catch_unwind;
 
 use crate::error::plain;
-use crate::{Grammar, GrammarError, GrammarLimits, GrammarSource, Vocabulary, schema, source};
+use crate::{Grammar, GrammarError, GrammarLimits, GrammarSource, Vocabulary, gbnf, schema, source};
 
 /// Stack for one compilation: the parser recurses along chains of rules, whose number is bounded.
-const STACK: usize = 64 << 20;
+const STACK: usize = 256 << 20;
 
 /// Compiles grammars for one vocabulary. Cheap to clone; usable from many threads.
 #[derive(Clone)]
@@ -88,6 +88,9 @@ impl GrammarCompiler {
             GrammarSource::JsonObject => GrammarWithLexer::from_json_schema(schema::any_object()),
             GrammarSource::Regex(text) => source::regex(text, &self.limits)?,
             GrammarSource::Lark(text) => source::lark(text, &self.limits)?,
+            GrammarSource::Gbnf(text) => {
+                GrammarWithLexer::from_lark(gbnf::to_lark(text, &self.vocabulary, &self.limits)?)
+            }
             GrammarSource::Choice(choices) => source::choice(choices, &self.limits)?,
         };
         let parser = self.factory.create_parser(TopLevelGrammar::from_grammar(grammar)).map_err(|error| {
@@ -97,6 +100,6 @@ impl GrammarCompiler {
                 other => GrammarError::source(other.kind(), message),
             }
         })?;
-        Ok(Grammar::new(parser))
+        Ok(Grammar::new(parser, self.vocabulary.clone()))
     }
 }

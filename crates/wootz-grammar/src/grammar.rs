@@ -4,12 +4,13 @@ use llguidance::api::StopReason;
 use llguidance::{Matcher, TokenParser};
 
 use crate::error::plain;
-use crate::{GrammarError, TokenMask};
+use crate::{GrammarError, TokenMask, Vocabulary};
 
 /// A grammar and how far an answer has come in it. A clone goes on from the same place, on its own.
 #[derive(Clone)]
 pub struct Grammar {
     matcher: Box<Matcher>,
+    vocabulary: Vocabulary,
 }
 
 impl std::fmt::Debug for Grammar {
@@ -19,8 +20,8 @@ impl std::fmt::Debug for Grammar {
 }
 
 impl Grammar {
-    pub(crate) fn new(parser: TokenParser) -> Self {
-        Self { matcher: Box::new(Matcher::new(Ok(parser))) }
+    pub(crate) fn new(parser: TokenParser, vocabulary: Vocabulary) -> Self {
+        Self { matcher: Box::new(Matcher::new(Ok(parser))), vocabulary }
     }
 
     /// Fills `mask` with the tokens that may come next, end tokens among them where the answer may end.
@@ -31,6 +32,8 @@ impl Grammar {
         match self.matcher.compute_mask_or_eos() {
             Ok(set) => {
                 mask.copy_from(set.as_slice());
+                // "Any token" in a grammar is any that the model can mean.
+                mask.keep(self.vocabulary.usable());
                 Ok(())
             }
             Err(error) => Err(self.error(&error.to_string())),

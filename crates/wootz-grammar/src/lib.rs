@@ -10,6 +10,7 @@
 
 mod compiler;
 mod error;
+mod gbnf;
 mod grammar;
 mod limits;
 mod mask;

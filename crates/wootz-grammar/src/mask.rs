@@ -75,6 +75,12 @@ impl TokenMask {
         self.clear_beyond_width();
     }
 
+    /// Forbids what `other` forbids; tokens beyond its width too.
+    pub(crate) fn keep(&mut self, other: &TokenMask) {
+        let others = other.words.iter().chain(std::iter::repeat(&0));
+        self.words.iter_mut().zip(others).for_each(|(word, other)| *word &= other);
+    }
+
     fn clear_beyond_width(&mut self) {
         if let Some(last) = self.words.last_mut().filter(|_| !self.width.is_multiple_of(32)) {
             *last &= (1 << (self.width % 32)) - 1;

@@ -16,6 +16,8 @@ pub enum GrammarSource {
     Regex(String),
     /// A grammar in `llguidance`'s dialect of Lark; it begins at `start`.
     Lark(String),
+    /// A grammar in llama.cpp's dialect of BNF; it begins at `root`.
+    Gbnf(String),
     /// One of these texts.
     Choice(Vec<String>),
 }
@@ -28,6 +30,7 @@ impl GrammarSource {
             GrammarSource::JsonObject => "JSON object mode",
             GrammarSource::Regex(_) => "regular expression",
             GrammarSource::Lark(_) => "Lark grammar",
+            GrammarSource::Gbnf(_) => "GBNF grammar",
             GrammarSource::Choice(_) => "list of choices",
         }
     }

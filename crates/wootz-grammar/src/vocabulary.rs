@@ -5,8 +5,8 @@ use std::sync::Arc;
 use llguidance::panic_utils::catch_unwind;
 use llguidance::toktrie::{ApproximateTokEnv, INVALID_TOKEN, TokEnv, TokRxInfo, TokTrie};
 
-use crate::GrammarError;
 use crate::error::plain;
+use crate::{GrammarError, TokenMask};
 
 /// Longer tokens are forbidden: the trie holds at most 1,024 bytes a token, its mark for special tokens included.
 const LONGEST_TOKEN: usize = 1000;
@@ -27,6 +27,8 @@ pub struct TokenText {
 #[derive(Clone)]
 pub struct Vocabulary {
     environment: TokEnv,
+    /// The ids that stand for something.
+    usable: Arc<TokenMask>,
 }
 
 impl std::fmt::Debug for Vocabulary {
@@ -53,6 +55,9 @@ impl Vocabulary {
         if words.iter().all(Vec::is_empty) {
             return Err(GrammarError::Vocabulary("none of its tokens is text".to_owned()));
         }
+        let mut usable = TokenMask::none(words.len());
+        let meant = words.iter().enumerate().filter(|(_, word)| !word.is_empty());
+        meant.for_each(|(id, _)| usable.allow(id as u32));
         let ends: Vec<u32> = ends.iter().copied().filter(|end| (*end as usize) < words.len()).collect();
         let info = TokRxInfo::new(words.len() as u32, ends.first().copied().unwrap_or(INVALID_TOKEN));
         // The trie asserts what it assumes of sizes.
@@ -63,7 +68,7 @@ impl Vocabulary {
         let trie = catch_unwind(std::panic::AssertUnwindSafe(build))
             .map_err(|error| GrammarError::Vocabulary(plain(&error.to_string())))?;
         // Not canonical: any spelling of an allowed text by tokens is allowed, and the model chooses.
-        Ok(Self { environment: Arc::new(ApproximateTokEnv::new(trie)) })
+        Ok(Self { environment: Arc::new(ApproximateTokEnv::new(trie)), usable: Arc::new(usable) })
     }
 
     /// Number of tokens.
@@ -101,6 +106,10 @@ impl Vocabulary {
             [INVALID_TOKEN] => &[],
             ends => ends,
         }
+    }
+
+    pub(crate) fn usable(&self) -> &TokenMask {
+        &self.usable
     }
 
     pub(crate) fn environment(&self) -> &TokEnv {
