@@ -11,6 +11,7 @@ mod process;
 mod repository;
 mod rust_source;
 mod size;
+mod soak;
 mod test;
 
 use std::process::ExitCode;
@@ -48,6 +49,8 @@ enum Chore {
     Book,
     /// Measure side by side with llama.cpp on this machine
     Bench(bench::Options),
+    /// Send thousands of requests of all kinds through an engine, and fail if memory grows or pages leak
+    Soak(soak::Options),
 }
 
 fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -62,6 +65,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Chore::TestArm(options) => platforms::test_arm(&repository, &options),
         Chore::Book => book::run(&repository),
         Chore::Bench(options) => bench::run(&repository, &options),
+        Chore::Soak(options) => soak::run(&repository, &options),
     }
 }
 
