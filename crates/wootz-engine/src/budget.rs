@@ -18,8 +18,12 @@ pub const SLOWDOWN: f64 = 2.0;
 /// A step is aimed to end a little before its limit: the estimate is a mean, and limits are for nearly all steps.
 const HEADROOM: f64 = 0.9;
 
-/// The fewest prompt rows in a step, whatever they cost: a page. A prompt always progresses.
-pub const LEAST_ROWS: usize = 16;
+/// The fewest prompt rows in a step, whatever they cost: a prompt always progresses. A page at once would be more than
+/// a CPU can compute in the time of a quiet step.
+pub const LEAST_ROWS: usize = 4;
+
+/// The prompt rows of the first step with streaming answers, before any such step was measured.
+const FIRST_ROWS: usize = 16;
 
 /// Until the first step that took too long, the ceiling doubles.
 const EARLY_GROWTH: f64 = 2.0;
@@ -102,7 +106,7 @@ impl StepBudget {
         Self {
             target: target.as_secs_f64(),
             cost,
-            ceiling: LEAST_ROWS as f64,
+            ceiling: FIRST_ROWS as f64,
             in_time: None,
             late_before: false,
         }

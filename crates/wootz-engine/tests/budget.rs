@@ -142,11 +142,11 @@ fn with_nothing_streaming_a_prompt_takes_all_rows() {
 }
 
 #[test]
-fn before_anything_was_measured_it_begins_with_a_page_and_soon_has_all_that_fits() {
+fn before_anything_was_measured_it_begins_with_few_rows_and_soon_has_all_that_fits() {
     let mut simulation = Simulation::new(PLAIN, 50, 2, 1);
     let steps = simulation.prompt(4096);
-    assert_eq!(steps[0].0, LEAST_ROWS);
-    // 12 ms without prompts: about 25 rows would double that, and a page is the least.
+    assert_eq!(steps[0].0, 16);
+    // 12 ms without prompts: about 30 rows would double that.
     let best = (12.0 * 2.0 - 12.0) / PLAIN.prompt_row;
     let usual = quantile(steps.iter().map(|&(rows, _)| rows as f64), 0.5);
     assert!(usual <= best && usual >= LEAST_ROWS as f64, "{usual} rows of {best}");
@@ -194,10 +194,10 @@ fn check_limits(mut simulation: Simulation, target: f64, slack: f64) -> Result<(
     let quiet = quantile(simulation.quiet(300), 0.95);
     let steps = simulation.prompt(8192);
     let disturbed = quantile(milliseconds(&steps), 0.95);
-    // A page is computed even where it breaks the limits.
-    let page = simulation.machine.mean(simulation.shape(8192, LEAST_ROWS));
+    // The fewest rows are computed even where they break the limits.
+    let least = simulation.machine.mean(simulation.shape(8192, LEAST_ROWS));
     let noise = 1.0 + 2.0 * simulation.machine.noise;
-    let limit = (2.0 * quiet).min(target).max(page * noise);
+    let limit = (2.0 * quiet).min(target).max(least * noise);
     prop_assert!(
         disturbed <= limit * slack,
         "{disturbed:.1} ms, the limit is {limit:.1}, quiet {quiet:.1}, {} steps",
@@ -235,8 +235,8 @@ proptest! {
         let steps = simulation.prompt(16_384);
         let quiet = simulation.machine.mean(simulation.shape(0, 0));
         let usual = quantile(milliseconds(&steps), 0.5);
-        let page = machine.mean(simulation.shape(16_384, LEAST_ROWS));
-        prop_assert!(usual <= (2.0 * quiet).max(page * 1.05), "{usual} of {quiet}");
+        let least = machine.mean(simulation.shape(16_384, LEAST_ROWS));
+        prop_assert!(usual <= (2.0 * quiet).max(least * 1.05), "{usual} of {quiet}");
         // Nor do they make it timid.
         let rows = 16_384.0 / steps.len() as f64;
         let fit = (1..4096).rev().find(|&rows| machine.mean(simulation.shape(8192, rows)) <= 1.5 * quiet);
@@ -258,9 +258,9 @@ proptest! {
         simulation.length = 100;
         let quiet = quantile(simulation.quiet(60).into_iter().skip(40), 0.95);
         let steps = simulation.prompt(8192);
-        let page = simulation.machine.mean(simulation.shape(8192, LEAST_ROWS)) * 1.06;
+        let least = simulation.machine.mean(simulation.shape(8192, LEAST_ROWS)) * 1.06;
         let disturbed = quantile(milliseconds(&steps), 0.95);
-        prop_assert!(disturbed <= (2.0 * quiet * 1.1).max(page), "{disturbed} of {quiet}");
+        prop_assert!(disturbed <= (2.0 * quiet * 1.1).max(least), "{disturbed} of {quiet}");
         let rows = 8192.0 / steps.len() as f64;
         prop_assert!(rows >= 32.0, "it stays quick: {rows:.1} rows a step");
     }
