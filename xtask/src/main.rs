@@ -4,6 +4,7 @@
 mod bench;
 mod book;
 mod check;
+mod clients;
 mod failure;
 mod links;
 mod platforms;
@@ -35,6 +36,8 @@ enum Chore {
     Check(check::Options),
     /// Run all tests; what is missing is installed, or named with the command that installs it
     Test(test::Options),
+    /// Drive other people's clients against a running server: openai (Python, Node.js), LangChain, Schemathesis
+    Clients(clients::Options),
     /// Check the sizes of files and functions, where unsafe code lies, and words that must not be committed
     Lines,
     /// Check that every link between the documents leads somewhere
@@ -58,6 +61,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     match arguments.chore {
         Chore::Check(options) => check::run(&repository, &options),
         Chore::Test(options) => test::run(&repository, &options),
+        Chore::Clients(options) => clients::run(&repository, &options),
         Chore::Lines => size::run(&repository),
         Chore::Links => links::run(&repository),
         Chore::Deny => check::deny(&repository),

@@ -7,15 +7,17 @@ use axum::extract::Request;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
 use tokio::sync::watch;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{Any, CorsLayer};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::error::ApiError;
 use crate::http_metrics::{self, HttpMetrics};
 use crate::settings::{Origins, ServeSettings};
-use crate::{ServedModel, auth, completions, health, metrics, models};
+use crate::{ServedModel, auth, chat, completions, health, metrics, models, openapi};
 
 /// What handlers share.
 #[derive(Debug, Clone)]
@@ -132,14 +134,22 @@ impl AppState {
 /// The whole application.
 pub fn router(state: AppState) -> Router {
     let cors = cors(&state.settings().origins);
-    let api = Router::new()
-        .route("/v1/models", get(models::list))
+    let (api, api_document) = OpenApiRouter::with_openapi(openapi::description())
+        .routes(routes!(chat::create))
+        .routes(routes!(completions::create))
+        .routes(routes!(models::list))
+        .routes(routes!(metrics::show))
+        .split_for_parts();
+    let (open, mut document) =
+        OpenApiRouter::with_openapi(api_document).routes(routes!(health::show)).split_for_parts();
+    openapi::add_model_path(&mut document);
+    let document = Arc::new(document);
+    let api = api
+        // The name may hold slashes, which the path of an OpenAPI document can't say.
         .route("/v1/models/{*id}", get(models::one))
-        .route("/v1/completions", post(completions::create))
-        .route("/metrics", get(metrics::show))
         .layer(middleware::from_fn_with_state(state.clone(), auth::authenticate));
-    let app = Router::new()
-        .route("/health", get(health::show))
+    let app = open
+        .route("/openapi.json", get(move || openapi::show(Arc::clone(&document))))
         .merge(api)
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
@@ -166,8 +176,8 @@ fn cors(origins: &Origins) -> Option<CorsLayer> {
 
 async fn no_such_route(request: Request) -> ApiError {
     let message = format!(
-        "there is no {} {}; there are POST /v1/chat/completions, POST /v1/completions, GET /v1/models, GET /health \
-         and GET /metrics",
+        "there is no {} {}; there are POST /v1/chat/completions, POST /v1/completions, GET /v1/models, GET /health, \
+         GET /metrics and GET /openapi.json",
         request.method(),
         request.uri().path()
     );

@@ -15,7 +15,21 @@ pub struct Health {
     pub status: &'static str,
 }
 
+/// Whether the server answers
+///
 /// 200 when requests are answered, 503 while the model is loaded and while the server is closing.
+#[utoipa::path(
+    get,
+    path = "/health",
+    tag = "server",
+    operation_id = "health",
+    description = "Needs no key.",
+    security(()),
+    responses(
+        (status = 200, description = "Requests are answered.", body = Health),
+        (status = 503, description = "The model is being loaded, or the server is closing.", body = Health)
+    )
+)]
 pub async fn show(State(state): State<AppState>) -> (StatusCode, Json<Health>) {
     let (code, status) = match state.phase() {
         Phase::Ready => (StatusCode::OK, "ready"),

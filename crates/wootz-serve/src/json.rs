@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use utoipa::PartialSchema;
-use utoipa::openapi::{RefOr, Schema};
+use utoipa::openapi::schema::AdditionalProperties;
+use utoipa::openapi::{Object, RefOr, Schema};
 
 /// A request that can't be answered as it was asked, in words for the one who wrote it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -105,6 +106,23 @@ impl Body {
             }
         })
     }
+}
+
+/// The schema of a body that is read in these parts: one object with the parameters of all, and no others.
+///
+/// # Panics
+/// If a part's schema is not that of an object, which is a mistake in the program.
+pub fn merged(parts: impl IntoIterator<Item = RefOr<Schema>>) -> RefOr<Schema> {
+    let mut whole = Object::new();
+    for part in parts {
+        let RefOr::T(Schema::Object(part)) = part else {
+            panic!("a part is documented as something else than an object")
+        };
+        whole.properties.extend(part.properties);
+        whole.required.extend(part.required);
+    }
+    whole.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+    RefOr::T(Schema::Object(whole))
 }
 
 /// What a JSON value is, in words.

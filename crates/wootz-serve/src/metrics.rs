@@ -8,11 +8,20 @@ use prometheus_client::registry::Registry;
 
 use crate::app::AppState;
 use crate::error::ApiError;
+use crate::openapi::KeyErrors;
 
 /// The figures of this moment, as OpenMetrics text.
 ///
 /// # Errors
 /// None that was ever seen: writing to a string does not fail.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "server",
+    operation_id = "metrics",
+    description = "What a Prometheus server reads.",
+    responses((status = 200, description = "OpenMetrics text.", body = String, content_type = "application/openmetrics-text"), KeyErrors)
+)]
 pub async fn show(State(state): State<AppState>) -> Result<Response, ApiError> {
     let mut registry = Registry::default();
     state.http().register(&mut registry);

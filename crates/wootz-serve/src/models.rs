@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use crate::ServedModel;
 use crate::app::AppState;
 use crate::error::ApiError;
+use crate::openapi::{KeyErrors, ModelErrors};
 
 /// The models of a server.
 #[derive(Debug, Serialize, ToSchema)]
@@ -44,13 +45,33 @@ fn card(model: &ServedModel) -> ModelCard {
     }
 }
 
-/// All models.
+/// The models
+#[utoipa::path(
+    get,
+    path = "/v1/models",
+    tag = "models",
+    operation_id = "listModels",
+    description = "The model that is served, once it is loaded.",
+    responses((status = 200, description = "The models.", body = ModelList), KeyErrors)
+)]
 pub async fn list(State(state): State<AppState>) -> Json<ModelList> {
     let data = state.loaded().iter().map(|model| card(model)).collect();
     Json(ModelList { object: "list", data })
 }
 
-/// One model.
+/// One model
+///
+/// # Errors
+/// 404 for any that is not here.
+#[utoipa::path(
+    get,
+    path = "/v1/models/{id}",
+    tag = "models",
+    operation_id = "retrieveModel",
+    description = "A model by its name, which may hold slashes.",
+    params(("id" = String, Path, description = "The model's name.")),
+    responses((status = 200, description = "The model.", body = ModelCard), KeyErrors, ModelErrors)
+)]
 pub async fn one(State(state): State<AppState>, Path(id): Path<String>) -> Result<Json<ModelCard>, ApiError> {
     let Some(model) = state.loaded() else { return state.model().map(|model| Json(card(&model))) };
     check_name(&model, Some(&id))?;

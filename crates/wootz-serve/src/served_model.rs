@@ -6,6 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use wootz_engine::Engine;
 use wootz_weights::tokenizer::Tokenizer;
 
+use crate::chat::ChatModel;
+
 /// A model, and everything that requests to it need.
 #[derive(Debug)]
 pub struct ServedModel {
@@ -15,6 +17,8 @@ pub struct ServedModel {
     pub engine: Engine,
     /// From text to tokens and back.
     pub tokenizer: Arc<Tokenizer>,
+    /// How conversations become prompts, and answers messages.
+    pub chat: ChatModel,
     /// Tokens of prompt and answer together.
     pub context: usize,
     /// Token ids are below this.

@@ -31,6 +31,10 @@ pub struct PromptTokens {
 pub struct CompletionTokens {
     /// Those that are reasoning.
     pub reasoning_tokens: usize,
+    /// Those that a prediction made quicker. None is used to guess with yet, so always 0.
+    pub accepted_prediction_tokens: usize,
+    /// Those of a prediction that were computed in vain: always 0.
+    pub rejected_prediction_tokens: usize,
 }
 
 impl UsageJson {

@@ -7,6 +7,7 @@ use wootz_backend::BackendError;
 use wootz_engine::EngineError;
 use wootz_gpu::DeviceError;
 use wootz_serve::ServeError;
+use wootz_serve::chat::ChatModelError;
 use wootz_spec::SpecError;
 use wootz_weights::WeightsError;
 use wootz_weights::chat_template::TemplateError;
@@ -114,6 +115,12 @@ impl From<TokenizerError> for Failure {
 
 impl From<BackendError> for Failure {
     fn from(error: BackendError) -> Self {
+        Failure::new(error.to_string())
+    }
+}
+
+impl From<ChatModelError> for Failure {
+    fn from(error: ChatModelError) -> Self {
         Failure::new(error.to_string())
     }
 }

@@ -1,12 +1,18 @@
 //! What goes over the wire.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 use uuid::Uuid;
 
 use super::plan::TokenNames;
+use crate::json::merged;
+use crate::options::GenerationOptions;
 use crate::served_model::now;
+use crate::structured::StructuredOptions;
 use crate::token_text::{TokenText, finite};
 use crate::usage::UsageJson;
 
@@ -32,6 +38,28 @@ pub struct CompletionOptions {
     /// The most tokens of an answer, as llama.cpp calls it; -1 is as many as the context holds.
     #[schema(minimum = -1)]
     pub n_predict: Option<i64>,
+}
+
+/// A request for plain completions.
+#[derive(Debug, Clone)]
+pub struct CompletionRequest;
+
+impl PartialSchema for CompletionRequest {
+    fn schema() -> RefOr<Schema> {
+        merged([CompletionOptions::schema(), GenerationOptions::schema(), StructuredOptions::schema()])
+    }
+}
+
+impl ToSchema for CompletionRequest {
+    fn name() -> Cow<'static, str> {
+        "CompletionRequest".into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        CompletionOptions::schemas(schemas);
+        GenerationOptions::schemas(schemas);
+        StructuredOptions::schemas(schemas);
+    }
 }
 
 /// What to go on from.

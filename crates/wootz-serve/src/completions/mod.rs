@@ -17,15 +17,35 @@ use crate::app::AppState;
 use crate::blocking::blocking;
 use crate::body::JsonBody;
 use crate::error::ApiError;
+use crate::openapi::{GenerationErrors, KeyErrors};
 use crate::options::Delivery;
 use crate::sse;
 
-pub use json::{Completion, CompletionChoice, CompletionLogprobs, CompletionOptions, Prompt, PromptItem};
+pub use json::{
+    Completion, CompletionChoice, CompletionLogprobs, CompletionOptions, CompletionRequest, Prompt,
+    PromptItem,
+};
 
-/// Answers a request.
+/// Texts that go on from prompts
 ///
 /// # Errors
-/// What is wrong with it, and what the engine refuses.
+/// What is wrong with the request, and what the engine refuses.
+#[utoipa::path(
+    post,
+    path = "/v1/completions",
+    tag = "generation",
+    operation_id = "createCompletion",
+    description = "Answers whole, or with `stream` as server-sent events: one JSON object each, `[DONE]` at the end.",
+    request_body = CompletionRequest,
+    responses(
+        (status = 200, description = "The answers.", content(
+            (Completion = "application/json"),
+            (Completion = "text/event-stream")
+        )),
+        KeyErrors,
+        GenerationErrors
+    )
+)]
 pub async fn create(
     State(state): State<AppState>,
     Extension(tenant): Extension<Tenant>,

@@ -4,11 +4,12 @@ use wootz_engine::{Answers, Guide, Logprobs};
 use wootz_weights::tokenizer::{AddBos, Special, SpecialText, Tokenizer};
 
 use super::fill;
-use super::json::{CompletionOptions, Prompt, PromptItem};
+use super::json::{CompletionOptions, CompletionRequest, Prompt, PromptItem};
 use crate::ServedModel;
 use crate::error::ApiError;
 use crate::json::Parameters;
 use crate::options::{Delivery, GenerationOptions, GenerationSettings, answer_count};
+use crate::structured::StructuredOptions;
 
 /// Without `max_tokens` an answer has at most so many, by OpenAI's documentation.
 const DEFAULT_TOKENS: u64 = 16;
@@ -98,9 +99,10 @@ impl Plan {
 /// # Errors
 /// Whatever is wrong with it.
 pub fn plan(model: &ServedModel, body: &[u8], most_prompts: usize) -> Result<Plan, ApiError> {
-    let body = Parameters::default().with::<CompletionOptions>().with::<GenerationOptions>().read(body)?;
+    let body = Parameters::default().with::<CompletionRequest>().read(body)?;
     let own: CompletionOptions = body.part()?;
     let mut options: GenerationOptions = body.part()?;
+    let grammar = body.part::<StructuredOptions>()?.grammar()?;
     let echo = echo(&own, &mut options)?;
     most_tokens(&own, &mut options)?;
     let keep = options.n.unwrap_or(1);
@@ -113,7 +115,7 @@ pub fn plan(model: &ServedModel, body: &[u8], most_prompts: usize) -> Result<Pla
     Ok(Plan {
         prompts,
         settings,
-        guide: Guide::default(),
+        guide: Guide { reasoning: None, grammar: grammar.map(|form| model.chat.compile(form)).transpose()? },
         keep: keep as usize,
         logprobs,
         echo,

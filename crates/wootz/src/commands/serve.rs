@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use wootz_engine::{Engine, EngineSettings, Policy};
+use wootz_serve::chat::ChatModel;
 use wootz_serve::{ApiKeys, Closing, Origins, ServeSettings, ServedModel, Server, ServerHandle};
 
 use crate::failure::Failure;
@@ -184,10 +185,12 @@ fn load_model(arguments: &ServeArguments, path: &Path) -> Result<(ServedModel, F
     let limits = model.limits();
     let figures = Figures { context, pages: limits.pages, page_bytes: model.cache().page_bytes(), parallel };
     let engine = Engine::start(model, arguments.engine.settings())?;
+    let chat = ChatModel::from_checkpoint(&checkpoint, &tokenizer, limits.vocab)?;
     let served = ServedModel {
         name: arguments.name.clone().unwrap_or_else(|| name_of(path)),
         engine,
         tokenizer: Arc::new(tokenizer),
+        chat,
         context,
         vocab: limits.vocab,
         sequences: parallel,

@@ -1,0 +1,5 @@
+//! Chat completions against models that say what a test wants.
+
+mod answers;
+mod refusals;
+mod scripted;
