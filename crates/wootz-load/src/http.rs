@@ -16,6 +16,10 @@ use crate::plan::PlannedRequest;
 use crate::record::{ErrorKind, Usage};
 use crate::server::{Kind, Target};
 
+/// How long a server may take to load its model, and how often it is asked whether it has.
+const LOADING: Duration = Duration::from_secs(120);
+const ASKED_EVERY: Duration = Duration::from_millis(200);
+
 /// Bytes that are read of an answer that is no stream.
 const BODY_LIMIT: usize = 8 << 20;
 
@@ -82,7 +86,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Asks a server what it is and which models it has.
+    /// Asks a server what it is and which models it has. One that is still loading is waited for.
     pub async fn connect(target: Target, options: RequestOptions) -> Result<Self, LoadError> {
         // Proxies would be measured with the server, so none is used.
         let client = Client::builder().no_proxy().connect_timeout(Duration::from_secs(10)).build();
@@ -94,7 +98,7 @@ impl Server {
             options,
             client,
         };
-        let list = server.models().await.map_err(|error| LoadError::Unreachable {
+        let list = server.loaded_models().await.map_err(|error| LoadError::Unreachable {
             name: server.target.name.clone(),
             address: server.target.address.to_string(),
             why: error.to_string(),
@@ -105,6 +109,24 @@ impl Server {
             server.model = listed("id").unwrap_or_default().to_string();
         }
         Ok(server)
+    }
+
+    /// The list of models once there is one: a server that loads answers with 503, or with an empty list.
+    async fn loaded_models(&self) -> Result<Value, ExchangeError> {
+        let begun = Instant::now();
+        loop {
+            let answer = self.models().await;
+            let waits = match &answer {
+                Ok(list) => {
+                    list["data"].as_array().is_some_and(Vec::is_empty) && self.options.model.is_none()
+                }
+                Err(error) => error.kind == ErrorKind::Status(503),
+            };
+            if !waits || begun.elapsed() > LOADING {
+                return answer;
+            }
+            tokio::time::sleep(ASKED_EVERY).await;
+        }
     }
 
     async fn models(&self) -> Result<Value, ExchangeError> {

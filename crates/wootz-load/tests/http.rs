@@ -15,7 +15,7 @@ use wootz_load::server::{Kind, Target};
 use wootz_load::session::{Happening, Load, SessionSettings, measure};
 
 fn manner() -> Manner {
-    Manner { owner: "someone", bursts: vec![1], cut: 7, troubles: [].into(), counts: false }
+    Manner { owner: "someone", bursts: vec![1], cut: 7, troubles: [].into(), counts: false, loads: 0 }
 }
 
 fn load(arrivals: Arrivals, prompts: Prompts, requests: usize, output_tokens: u32) -> Load {
@@ -182,6 +182,12 @@ async fn a_server_that_is_not_there_or_fails_is_named() {
         error.contains("busy (http://") && error.contains("status 503: too many requests wait"),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn a_server_that_loads_is_waited_for() {
+    let (address, _) = start(Manner { loads: 3, ..manner() }).await;
+    assert_eq!(connect("fake", address, options()).await.model, "fake-model");
 }
 
 #[tokio::test]

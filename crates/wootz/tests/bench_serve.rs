@@ -1,6 +1,10 @@
-//! `wootz bench serve` without a server: what is refused, and how.
+//! `wootz bench serve`: what is refused, and how; and a load on `wootz serve`.
 
-use std::process::{Command, Output};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
 
 fn wootz(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_wootz")).args(arguments).output().expect("the binary runs")
@@ -43,4 +47,68 @@ fn files_and_servers_that_are_not_there_are_named() {
     drop(listener);
     let gone = failure(&["--url", &url], 1);
     assert!(gone.contains("does not answer") && gone.contains("note: start the server first"), "{gone}");
+}
+
+/// A running `wootz serve`, which ends with it.
+struct Serving {
+    child: Child,
+    address: String,
+}
+
+impl Serving {
+    fn start() -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_wootz"))
+            .args(["serve", "models/tales-7m.Q8_0.gguf", "--port", "0", "--threads", "1"])
+            .current_dir(root)
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+        let lines = BufReader::new(child.stderr.take().expect("it is piped")).lines().map_while(Result::ok);
+        let mut lines = lines.inspect(|line| println!("{line}"));
+        let address = lines.find_map(|line| line.strip_prefix("listening at ").map(str::to_string));
+        // Whatever else it says must find a reader, or the server would wait for one.
+        std::thread::spawn(move || lines.count());
+        Self { child, address: address.expect("it says where it listens") }
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn load_on_a_server_is_measured_and_drawn() {
+    let serving = Serving::start();
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("load.html").display().to_string();
+    let url = format!("small={}", serving.address);
+    let arguments = ["bench", "serve", "--url", &url, "--streams", "1,3", "--requests-per-stream", "2"];
+    let lengths = ["--shared-prefix", "1:48", "-p", "20", "-n", "9", "--rounds", "2", "--slo", "e2e=1000m"];
+    let output = wootz(&[&arguments[..], &lengths, &["--json", "--html", &page]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["servers"][0]["kind"], "wootz");
+    for (load, streams) in report["loads"].as_array().unwrap().iter().zip([1, 3]) {
+        let all = &load["servers"][0]["together"];
+        let requests = 2 * 2 * streams;
+        assert_eq!(all["answered"], requests, "{all}");
+        // Every answer has its tokens, whatever end the model would have made.
+        assert_eq!(all["output_tokens"], 9 * requests);
+        assert_eq!(all["inter_token"]["count"], 8 * requests);
+        assert_eq!(all["goodput"]["share"], 1.0);
+        assert!(all["prompt_tokens"].as_u64().unwrap() > 50 * requests);
+        assert!(all["cache_hit_rate"].is_number());
+    }
+    let page = std::fs::read_to_string(page).unwrap();
+    assert!(
+        page.starts_with("<!DOCTYPE html>") && page.contains("3 streams, prompt 48 shared in 1 groups + 20")
+    );
+    let table = wootz(&[&arguments[..], &["-n", "3", "-p", "9"]].concat());
+    let text = String::from_utf8_lossy(&table.stdout).into_owned();
+    let rows = ["| time to first token ", "| output tokens/s ", "requests answered", "6 of 6"];
+    assert!(rows.iter().all(|row| text.contains(row)), "{text}");
 }

@@ -28,6 +28,8 @@ pub struct Manner {
     pub troubles: VecDeque<Trouble>,
     /// Whether running counts come with every piece.
     pub counts: bool,
+    /// How often it is asked for its models before it has one: first it says so, then its list is empty.
+    pub loads: u32,
 }
 
 /// What can go wrong.
@@ -90,9 +92,17 @@ pub fn options() -> RequestOptions {
     }
 }
 
-async fn models(State(shared): State<Shared>) -> Json<Value> {
-    let owner = shared.manner.lock().unwrap().owner;
+async fn models(State(shared): State<Shared>) -> Response {
+    let mut manner = shared.manner.lock().unwrap();
+    let owner = manner.owner;
+    manner.loads = manner.loads.saturating_sub(1);
+    match manner.loads {
+        0 => {}
+        1 => return Json(json!({ "object": "list", "data": [] })).into_response(),
+        _ => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
     Json(json!({ "object": "list", "data": [{ "id": "fake-model", "object": "model", "owned_by": owner }] }))
+        .into_response()
 }
 
 async fn metrics(State(shared): State<Shared>) -> Response {

@@ -212,6 +212,14 @@ fn failed(error: wootz_load::LoadError) -> Failure {
 #[derive(Debug, Default)]
 struct Bar(RefCell<Option<indicatif::ProgressBar>>);
 
+impl Drop for Bar {
+    fn drop(&mut self) {
+        if let Some(bar) = self.0.get_mut() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
 impl Bar {
     fn show(&self, happening: Happening) {
         let mut bar = self.0.borrow_mut();
