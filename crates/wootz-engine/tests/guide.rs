@@ -24,7 +24,7 @@ fn grammar(regex: &str) -> Grammar {
 }
 
 fn reasoning(opened: bool, budget: Option<usize>) -> Option<ReasoningGuide> {
-    Some(ReasoningGuide { opened, begins: vec![THINK], ends: vec![DONE], budget })
+    Some(ReasoningGuide { opened, begins: vec![THINK], ends: vec![DONE], budget, closing: vec![] })
 }
 
 fn new(guide: Guide) -> AnswerGuide {
@@ -55,7 +55,13 @@ fn a_free_answer_needs_no_mask() {
 
 #[test]
 fn a_spent_budget_writes_the_closing_mark() {
-    let marks = ReasoningGuide { opened: true, begins: vec![], ends: vec![7, 7, 8], budget: Some(3) };
+    let marks = ReasoningGuide {
+        opened: true,
+        begins: vec![],
+        ends: vec![7, 7, 8],
+        budget: Some(3),
+        closing: vec![],
+    };
     let mut guide = new(Guide { reasoning: Some(marks), grammar: None });
     assert!(!guide.is_free());
     // 7 may begin the mark: it counts as reasoning only when the mark does not go on.
@@ -71,6 +77,18 @@ fn a_spent_budget_writes_the_closing_mark() {
     assert_eq!(allowed(&mut guide), None);
     guide.observe(1).unwrap();
     assert_eq!(guide.reasoning_tokens().unwrap(), 3);
+}
+
+#[test]
+fn what_closes_a_section_may_lead_on_to_the_answer() {
+    let marks = ReasoningGuide { closing: vec![9, DONE, 9], ..reasoning(true, Some(1)).unwrap() };
+    let mut guide = new(Guide { reasoning: Some(marks), grammar: Some(grammar("a")) });
+    guide.observe(5).unwrap();
+    for token in [9, DONE, 9, byte("a")] {
+        assert_eq!(allowed(&mut guide), Some(vec![token]));
+        guide.observe(token).unwrap();
+    }
+    assert_eq!(guide.reasoning_tokens().unwrap(), 1);
 }
 
 #[test]
@@ -124,6 +142,7 @@ fn a_mark_of_several_tokens_is_told_from_an_answer_that_begins_alike() {
         begins: begins.bytes().map(u32::from).collect(),
         ends: vec![DONE],
         budget: None,
+        closing: vec![],
     };
     let guided = |begins| new(Guide { reasoning: Some(marks(begins)), grammar: Some(grammar("<a>")) });
     let mut alike = guided("<ab>");

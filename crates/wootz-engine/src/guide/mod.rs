@@ -34,6 +34,8 @@ pub struct ReasoningGuide {
     pub begins: Vec<u32>,
     /// The tokens that close it; none: there is no section.
     pub ends: Vec<u32>,
-    /// The most tokens inside, marks not counted; after them the closing mark is written for the model. `None`: no limit.
+    /// The most tokens inside, marks not counted; after them the section is closed for the model. `None`: no limit.
     pub budget: Option<usize>,
+    /// What is written then: what closes the section and leads on to the answer. None: `ends`.
+    pub closing: Vec<u32>,
 }

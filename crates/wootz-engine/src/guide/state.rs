@@ -28,6 +28,8 @@ enum Section {
     },
     /// Reasoning; the answer ends with so many tokens of the closing mark.
     Inside { matched: usize },
+    /// The budget is spent: so many tokens are written of what closes the section.
+    Closing { written: usize },
     /// The answer proper.
     Answer,
 }
@@ -35,7 +37,10 @@ enum Section {
 impl GuideState {
     /// The state before the first token.
     pub(super) fn new(guide: Guide, end_tokens: &[u32]) -> Self {
-        let reasoning = guide.reasoning.unwrap_or_default();
+        let mut reasoning = guide.reasoning.unwrap_or_default();
+        if reasoning.closing.is_empty() {
+            reasoning.closing.clone_from(&reasoning.ends);
+        }
         let mut state = Self {
             section: Section::Answer,
             reasoned: 0,
@@ -44,7 +49,7 @@ impl GuideState {
             grammar: guide.grammar,
         };
         if state.reasoning.opened && !state.reasoning.ends.is_empty() {
-            state.section = Section::Inside { matched: 0 };
+            state.section = state.inside(0);
         } else if state.may_reason() {
             state.section = Section::Before { matched: 0, otherwise: state.grammar.clone() };
         }
@@ -56,9 +61,19 @@ impl GuideState {
         !self.reasoning.begins.is_empty() && !self.reasoning.ends.is_empty()
     }
 
+    /// Reasoning, or what closes it where there may be no more. A closing mark that the model has begun is finished as
+    /// it is.
+    fn inside(&self, matched: usize) -> Section {
+        match self.reasoning.budget {
+            Some(budget) if matched == 0 && self.reasoned >= budget => Section::Closing { written: 0 },
+            _ => Section::Inside { matched },
+        }
+    }
+
     /// Whether no mask will ever be needed.
     pub(super) fn is_free(&self) -> bool {
-        let sections = matches!(self.section, Section::Inside { .. }) || self.may_reason();
+        let sections =
+            matches!(self.section, Section::Inside { .. } | Section::Closing { .. }) || self.may_reason();
         self.grammar.is_none() && !(sections && self.reasoning.budget.is_some())
     }
 
@@ -92,7 +107,8 @@ impl GuideState {
                 Some(grammar) => fill(grammar, mask, &self.end_tokens).map(|()| true),
                 None => Ok(false),
             },
-            Section::Inside { .. } | Section::Before { .. } => Ok(false),
+            // What closes the section is forced, above.
+            Section::Inside { .. } | Section::Before { .. } | Section::Closing { .. } => Ok(false),
         }
     }
 
@@ -104,6 +120,7 @@ impl GuideState {
                 let spent = self.reasoning.budget.is_some_and(|budget| self.reasoned >= budget);
                 spent.then(|| self.reasoning.ends[*matched])
             }
+            Section::Closing { written } => Some(self.reasoning.closing[*written]),
             Section::Before { matched: matched @ 1.., otherwise: None } if self.grammar.is_some() => {
                 Some(self.reasoning.begins[*matched])
             }
@@ -116,18 +133,29 @@ impl GuideState {
         match &mut self.section {
             Section::Inside { matched } => {
                 let held = *matched;
-                *matched = advance(&self.reasoning.ends, held, token);
-                if *matched == self.reasoning.ends.len() {
+                let matched = advance(&self.reasoning.ends, held, token);
+                if matched == self.reasoning.ends.len() {
                     self.section = self.after_reasoning();
                 } else {
-                    self.reasoned += held + 1 - *matched;
+                    self.reasoned += held + 1 - matched;
+                    self.section = self.inside(matched);
+                }
+                Ok(Followed::Continues)
+            }
+            Section::Closing { written } => {
+                if self.reasoning.closing[*written] != token {
+                    return Err(GrammarError::Refused { token });
+                }
+                *written += 1;
+                if *written == self.reasoning.closing.len() {
+                    self.section = self.after_reasoning();
                 }
                 Ok(Followed::Continues)
             }
             Section::Before { matched, otherwise: None } if self.grammar.is_none() => {
                 *matched = advance(&self.reasoning.begins, *matched, token);
                 if *matched == self.reasoning.begins.len() {
-                    self.section = Section::Inside { matched: 0 };
+                    self.section = self.inside(0);
                 }
                 Ok(Followed::Continues)
             }
@@ -136,7 +164,7 @@ impl GuideState {
                 if self.reasoning.begins[*matched] == token {
                     *matched += 1;
                     if *matched == self.reasoning.begins.len() {
-                        self.section = Section::Inside { matched: 0 };
+                        self.section = self.inside(0);
                     } else if !matches!(taken, Some(Ok(()))) {
                         *otherwise = None;
                     }
