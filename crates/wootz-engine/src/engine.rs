@@ -8,6 +8,7 @@ use flume::Sender;
 use wootz_backend::model::Model;
 
 use crate::EngineError;
+use crate::disk::{DiskCache, DiskSettings};
 use crate::metrics::{EngineMetrics, MetricsHandle};
 use crate::request::{Request, RequestId};
 use crate::sampler::validate;
@@ -25,6 +26,7 @@ pub struct Engine {
     vocab: usize,
     state: Arc<SharedState>,
     metrics: MetricsHandle,
+    disk: Option<Arc<DiskCache>>,
 }
 
 /// What callers and the thread both look at.
@@ -46,18 +48,34 @@ impl Engine {
     /// Starts the thread.
     ///
     /// # Errors
-    /// If the system gives no thread.
+    /// If the system gives no thread, or the folder for pages can't be used.
     pub fn start(model: Box<dyn Model>, settings: EngineSettings) -> Result<Self, EngineError> {
         let (commands, inbox) = flume::unbounded();
         let state = Arc::new(SharedState::default());
         let (queue, vocab) = (settings.queue, model.limits().vocab);
-        let worker = Worker::new(model, settings, Arc::clone(&state));
+        let wake = commands.clone();
+        let open = |disk: &DiskSettings| {
+            // An engine that is gone has no use for what arrives.
+            let wake = move || drop(wake.send(Command::Wake));
+            DiskCache::open(disk, model.cache().page_bytes(), wake).map(Arc::new)
+        };
+        let disk = settings.disk.as_ref().map(open).transpose()?;
+        let worker = Worker::new(model, settings, Arc::clone(&state), disk.clone());
         let metrics = worker.metrics();
         let thread = std::thread::Builder::new()
             .name("wootz-engine".into())
             .spawn(move || worker.run(&inbox))
             .map_err(|_| EngineError::Stopped)?;
-        Ok(Self { commands, thread: Some(thread), next_id: AtomicU64::new(0), queue, vocab, state, metrics })
+        Ok(Self {
+            commands,
+            thread: Some(thread),
+            next_id: AtomicU64::new(0),
+            queue,
+            vocab,
+            state,
+            metrics,
+            disk,
+        })
     }
 
     /// Hands a request over.
@@ -76,6 +94,7 @@ impl Engine {
     /// What the engine has done so far, as of its last step.
     pub fn metrics(&self) -> EngineMetrics {
         let mut metrics = self.metrics.snapshot();
+        metrics.disk = self.disk.as_ref().map(|disk| disk.statistics());
         let refused = self.state.refused.load(Ordering::Relaxed);
         metrics.requests.received += refused;
         metrics.requests.refused += refused;

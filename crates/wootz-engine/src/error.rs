@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use wootz_backend::BackendError;
 
+use crate::disk::DiskError;
+
 /// An error of the engine, in words for the one who sent the request.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum EngineError {
@@ -102,6 +104,9 @@ pub enum EngineError {
         /// What is known of it.
         reason: String,
     },
+    /// Pages can't be kept on disk.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
     /// The tokenizer failed on the answer's tokens.
     #[error("cannot turn tokens into text: {0}")]
     Text(String),

@@ -5,17 +5,20 @@
 //! streaming decoder work on the caller's side.
 #![forbid(unsafe_code)]
 
+mod beam;
 mod block;
 mod budget;
 mod disk;
 mod engine;
 mod error;
 mod event;
+mod group;
 mod guide;
 mod metrics;
 mod pages;
 mod perplexity;
 mod policy;
+mod prefix;
 mod request;
 mod sampler;
 mod scheduler;
@@ -39,7 +42,6 @@ pub use metrics::{
     AnswerClock, EngineMetrics, Histogram, MetricsHandle, Outcome, PageCounts, PrefixCounts, Recorder,
     RequestCounts, TokenCounts,
 };
-pub use pages::{Page, PagePool, Taken};
 pub use perplexity::{Perplexity, PerplexityText, perplexity};
 pub use policy::{
     AGEING, DEFAULT_HORIZON, GENERATED_WEIGHT, GREATEST_PRIORITY, LONGEST_HORIZON, PROMPT_WEIGHT, Policy,
@@ -50,7 +52,7 @@ pub use sampler::{
     Logprobs, PenaltyWindow, Place, Sampled, SampledLogprobs, Sampler, SamplingSettings, TokenLogprob,
     validate,
 };
-pub use scheduler::{Scheduler, UnderWay};
+pub use scheduler::{Counts, Drawing, Scheduler, UnderWay};
 pub use settings::EngineSettings;
 pub use stop::{Passed, StopFilter};
 pub use stream::EventStream;

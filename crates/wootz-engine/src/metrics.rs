@@ -12,6 +12,8 @@ use crate::event::FinishReason;
 
 pub use histogram::Histogram;
 
+use crate::disk::DiskStatistics;
+
 /// The figures of an engine at one moment. Counts only ever grow; gauges say so.
 #[derive(Debug, Clone)]
 pub struct EngineMetrics {
@@ -27,6 +29,8 @@ pub struct EngineMetrics {
     pub pages: PageCounts,
     /// Look-ups in the prefix cache.
     pub prefix: PrefixCounts,
+    /// What the disk tier has done, where there is one.
+    pub disk: Option<DiskStatistics>,
     /// How many times a running request gave its pages up for another.
     pub preemptions: u64,
     /// Steps that failed on the device.
@@ -52,6 +56,7 @@ impl Default for EngineMetrics {
             waiting: 0,
             pages: PageCounts::default(),
             prefix: PrefixCounts::default(),
+            disk: None,
             preemptions: 0,
             step_failures: 0,
             scheduler_seconds: 0.0,

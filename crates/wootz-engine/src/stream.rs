@@ -18,6 +18,8 @@ pub(crate) enum Command {
     Stop { id: RequestId, answer: usize },
     /// Nobody listens any more.
     Cancel { id: RequestId },
+    /// A block has arrived from the disk.
+    Wake,
     /// The engine is dropped.
     End,
 }

@@ -17,9 +17,11 @@ use flume::{Receiver, Sender};
 use wootz_backend::model::Model;
 
 use crate::EngineError;
+use crate::disk::DiskCache;
 use crate::engine::SharedState;
 use crate::event::{AnswerEvent, Event, EventKind};
-use crate::metrics::{MetricsHandle, Outcome, PageCounts, Recorder};
+use crate::guide::MaskWorker;
+use crate::metrics::{MetricsHandle, Outcome, Recorder, TokenCounts};
 use crate::request::{Request, RequestId};
 use crate::scheduler::Scheduler;
 use crate::settings::EngineSettings;
@@ -40,6 +42,10 @@ pub(crate) struct Worker {
     begun: Instant,
     recorder: Recorder,
     under_way: StepsUnderWay,
+    masks: MaskWorker,
+    disk: Option<Arc<DiskCache>>,
+    /// The last turn found nothing to compute: there is nothing to do before somebody says so.
+    stuck: bool,
 }
 
 /// Whether the thread goes on.
@@ -50,8 +56,13 @@ enum Next {
 }
 
 impl Worker {
-    pub(crate) fn new(model: Box<dyn Model>, settings: EngineSettings, state: Arc<SharedState>) -> Self {
-        let scheduler = Scheduler::new(model.limits(), settings.sequences);
+    pub(crate) fn new(
+        model: Box<dyn Model>,
+        settings: EngineSettings,
+        state: Arc<SharedState>,
+        disk: Option<Arc<DiskCache>>,
+    ) -> Self {
+        let scheduler = scheduler(&*model, &settings, disk.as_ref());
         state.room.store(scheduler.room(), Ordering::Release);
         Self {
             model,
@@ -63,6 +74,9 @@ impl Worker {
             begun: Instant::now(),
             recorder: Recorder::default(),
             under_way: StepsUnderWay::default(),
+            masks: MaskWorker::start(),
+            disk,
+            stuck: false,
         }
     }
 
@@ -88,7 +102,16 @@ impl Worker {
             return Next::End;
         }
         let begun = self.now();
-        let events = if self.device_draws() { self.step_ahead() } else { self.step_alone() };
+        let arrivals = self.scheduler.has_arrivals();
+        if arrivals && self.scheduler.under_way() == 0 {
+            self.scheduler.restore(&mut *self.model);
+        }
+        let ahead = self.device_draws() && !(arrivals && self.scheduler.under_way() > 0);
+        let steps = self.scheduler.steps_planned();
+        let under_way = self.scheduler.under_way();
+        let events = if ahead { self.step_ahead() } else { self.step_alone() };
+        self.stuck = under_way == 0 && self.scheduler.steps_planned() == steps;
+        self.scheduler.store(&mut *self.model);
         self.send(events);
         self.publish();
         let device = self.under_way.take_device_time();
@@ -102,7 +125,8 @@ impl Worker {
 
     /// Takes in what callers have said, waiting only when there is nothing else to do.
     fn receive(&mut self, inbox: &Receiver<Command>) -> Next {
-        if self.scheduler.is_idle() {
+        if self.scheduler.is_idle() || self.stuck {
+            self.stuck = false;
             let Ok(command) = inbox.recv() else { return Next::End };
             if self.heed(command) == Next::End {
                 return Next::End;
@@ -129,6 +153,7 @@ impl Worker {
                     self.ended(Outcome::Cancelled);
                 }
             }
+            Command::Wake => {}
             Command::End => return Next::End,
         }
         Next::Work
@@ -139,7 +164,8 @@ impl Worker {
         self.recorder.received();
         let now = self.now();
         let mut caller = Caller::new(&request, events, now);
-        let taken = self.scheduler.add(id, request, now);
+        let drawing = self.drawing(&request);
+        let taken = self.scheduler.add(id, request, drawing, now);
         if taken.is_ok() {
             caller.taken();
         }
@@ -176,19 +202,32 @@ impl Worker {
         self.state.room.store(self.scheduler.room(), Ordering::Release);
         let figures = &mut self.recorder.figures;
         figures.waiting = waiting as u64;
-        let ((free, held), cached) = (self.scheduler.pages(), self.scheduler.retained_pages());
-        figures.pages = PageCounts { free: free as u64, cached: cached as u64, held: (held - cached) as u64 };
+        figures.running = self.scheduler.running() as u64;
+        figures.pages = self.scheduler.pages();
+        let counts = self.scheduler.counts();
+        let generated = figures.tokens.generated;
+        figures.tokens = TokenCounts { generated, ..counts.tokens };
+        (figures.prefix, figures.preemptions) = (counts.prefix, counts.preemptions);
         self.recorder.publish();
     }
 
     /// Goes on with a new scheduler after a mistake of the old one: what it had is lost.
     fn begin_anew(&mut self, reason: &str) {
         self.abandon_steps();
-        self.scheduler = Scheduler::new(self.model.limits(), self.settings.sequences);
+        let counts = *self.scheduler.counts();
+        self.scheduler = scheduler(&*self.model, &self.settings, self.disk.as_ref()).counting_from(counts);
         let error = EngineError::Internal { reason: reason.to_owned() };
         let events = self.callers.keys().map(|&id| failed(id, error.clone())).collect();
         self.send(events);
         self.publish();
+    }
+}
+
+fn scheduler(model: &dyn Model, settings: &EngineSettings, disk: Option<&Arc<DiskCache>>) -> Scheduler {
+    let scheduler = Scheduler::new(model.limits(), settings);
+    match disk {
+        Some(disk) => scheduler.with_disk(Arc::clone(disk)),
+        None => scheduler,
     }
 }
 

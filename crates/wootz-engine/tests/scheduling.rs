@@ -12,13 +12,14 @@ use proptest::prelude::*;
 use wootz_backend::model::{Model, Pipeline};
 use wootz_backend::step::StepLimits;
 use wootz_engine::{
-    Engine, EngineError, EngineSettings, Event, EventKind, FinishReason, PerplexityText, Place, Request,
-    RequestId, Sampler, SamplingSettings, Scheduler, UnderWay, Usage, perplexity,
+    Drawing, Engine, EngineError, EngineSettings, Event, EventKind, FinishReason, PerplexityText, Place,
+    Request, RequestId, Sampler, SamplingSettings, Scheduler, UnderWay, Usage, perplexity,
 };
 
 const VOCAB: usize = 40;
 const END: u32 = 39;
 const NOW: Duration = Duration::ZERO;
+const DRAWING: Drawing = Drawing::Device;
 
 fn limits(pages: usize, rows: usize, positions: usize) -> StepLimits {
     StepLimits { vocab: VOCAB, positions, rows, samples: rows, pages }
@@ -69,8 +70,7 @@ fn run(scheduler: &mut Scheduler, model: &mut FakeModel, answers: &mut HashMap<R
     while let Some(step) = scheduler.plan(NOW) {
         steps += 1;
         assert!(steps < 100_000, "the scheduler does not come to an end");
-        let (free, held) = scheduler.pages();
-        assert_eq!(free + held, model.limits().pages);
+        scheduler.check();
         let logits = model.forward(&step).expect("a planned step is a valid step");
         note(scheduler.apply(logits), answers);
     }
@@ -84,8 +84,7 @@ fn run_ahead(scheduler: &mut Scheduler, model: &mut FakeModel, answers: &mut Has
             let Some(step) = scheduler.plan(NOW) else { break };
             model.submit(&step, &scheduler.draws()).expect("a planned step is a valid step");
         }
-        let (free, held) = scheduler.pages();
-        assert_eq!(free + held, model.limits().pages);
+        scheduler.check();
         let drawn = model.collect().unwrap();
         note(scheduler.apply_drawn(&drawn), answers);
     }
@@ -121,7 +120,7 @@ proptest! {
         let limits = limits(pages, rows, 64);
         let context = 64.min(pages * 16);
         let mut model = FakeModel::new(limits);
-        let mut scheduler = Scheduler::new(limits, sequences);
+        let mut scheduler = Scheduler::new(limits, &settings(sequences));
         let mut next = 0;
         for round in rounds {
             let mut answers = HashMap::new();
@@ -131,12 +130,12 @@ proptest! {
                 let id = RequestId(next);
                 next += 1;
                 if request.prompt.len() >= context {
-                    let refused = scheduler.add(id, request, NOW);
+                    let refused = scheduler.add(id, request, DRAWING, NOW);
                     let as_expected = matches!(refused, Err(EngineError::ContextFull { .. }));
                     prop_assert!(as_expected);
                 } else {
                     expected.insert(id, naive(&request, context));
-                    scheduler.add(id, request, NOW).unwrap();
+                    scheduler.add(id, request, DRAWING, NOW).unwrap();
                 }
             }
             if ahead {
@@ -163,9 +162,9 @@ proptest! {
     ) {
         let limits = limits(6, 8, 64);
         let mut model = FakeModel::new(limits);
-        let mut scheduler = Scheduler::new(limits, 3);
+        let mut scheduler = Scheduler::new(limits, &settings(3));
         for (id, prompt) in prompts.iter().enumerate() {
-            scheduler.add(RequestId(id as u64), request(prompt.clone(), 0, Some(5)), NOW).unwrap();
+            scheduler.add(RequestId(id as u64), request(prompt.clone(), 0, Some(5)), DRAWING, NOW).unwrap();
         }
         let mut steps = 0;
         loop {
@@ -186,11 +185,11 @@ proptest! {
         }
         prop_assert!(scheduler.is_idle());
         // A request that needs every page can still run: nothing was lost.
-        scheduler.add(RequestId(100), request(vec![1], 0, None), NOW).unwrap();
+        scheduler.add(RequestId(100), request(vec![1], 0, None), DRAWING, NOW).unwrap();
         let mut answers = HashMap::new();
         run(&mut scheduler, &mut model, &mut answers);
         prop_assert!(answers[&RequestId(100)].end.is_some());
-        prop_assert_eq!(scheduler.pages().1, scheduler.retained_pages());
+        prop_assert_eq!(scheduler.pages().held, 0);
     }
 }
 
@@ -198,19 +197,19 @@ proptest! {
 fn a_second_turn_computes_only_what_is_new() {
     let limits = limits(8, 16, 128);
     let mut model = FakeModel::new(limits);
-    let mut scheduler = Scheduler::new(limits, 1);
+    let mut scheduler = Scheduler::new(limits, &settings(1));
     let mut answers = HashMap::new();
     let first = request((0..50).map(|i| i % 7).collect(), 1, Some(4));
-    scheduler.add(RequestId(0), first.clone(), NOW).unwrap();
+    scheduler.add(RequestId(0), first.clone(), DRAWING, NOW).unwrap();
     let whole = run(&mut scheduler, &mut model, &mut answers);
     let mut turn = first.prompt.clone();
     turn.extend(&answers[&RequestId(0)].tokens);
     turn.extend([5, 6]);
-    scheduler.add(RequestId(1), request(turn.clone(), 1, Some(4)), NOW).unwrap();
+    scheduler.add(RequestId(1), request(turn.clone(), 1, Some(4)), DRAWING, NOW).unwrap();
     let again = run(&mut scheduler, &mut model, &mut answers);
     let (_, usage) = answers[&RequestId(1)].end.unwrap();
-    // The answer's last token was never computed: nothing followed it.
-    assert_eq!(usage.reused, turn.len() - 3);
+    // Whole blocks are found. The answer's last token was never computed: nothing followed it.
+    assert_eq!(usage.reused, (turn.len() - 3) / 16 * 16);
     assert!(again < whole, "{again} {whole}");
 }
 
@@ -258,18 +257,18 @@ fn answer(engine: &Engine, request: &Request) -> Option<Vec<u32>> {
 fn a_failed_step_leaves_no_prefix_of_a_request_that_was_cancelled_in_it() {
     let limits = limits(8, 16, 128);
     let mut model = FakeModel::new(limits);
-    let mut scheduler = Scheduler::new(limits, 1);
+    let mut scheduler = Scheduler::new(limits, &settings(1));
     let prompt: Vec<u32> = (0..12).collect();
-    scheduler.add(RequestId(0), request(prompt.clone(), 1, Some(4)), NOW).unwrap();
+    scheduler.add(RequestId(0), request(prompt.clone(), 1, Some(4)), DRAWING, NOW).unwrap();
     let step = scheduler.plan(NOW).unwrap();
     scheduler.cancel(RequestId(0));
     // What the step was to write is undefined: it is not even run.
     drop(step);
     let error = EngineError::Backend(wootz_backend::BackendError::Device { reason: "a test".into() }.into());
     assert!(scheduler.fail(UnderWay::Oldest, &error).is_empty());
-    assert_eq!((scheduler.pages(), scheduler.retained_pages()), ((8, 0), 0));
+    assert_eq!(scheduler.pages().free, 8);
     let again = request(prompt, 1, Some(4));
-    scheduler.add(RequestId(1), again.clone(), NOW).unwrap();
+    scheduler.add(RequestId(1), again.clone(), DRAWING, NOW).unwrap();
     let mut answers = HashMap::new();
     run(&mut scheduler, &mut model, &mut answers);
     assert_eq!(answers[&RequestId(1)].tokens, naive(&again, 128).0);

@@ -95,6 +95,49 @@ impl Sampler {
         Ok(Sampled { token, logprobs })
     }
 
+    /// The log probability of `token` under the model's own distribution, with those of the `count` most likely tokens.
+    pub(crate) fn score(
+        &mut self,
+        logits: &[f32],
+        token: u32,
+        count: usize,
+    ) -> Result<SampledLogprobs, EngineError> {
+        let log_sum = log_sum_exp(logits, check(logits)?);
+        Ok(SampledLogprobs {
+            chosen: (f64::from(logits[token as usize]) - log_sum) as f32,
+            top: logprobs::most_likely(logits, count, log_sum, &mut self.list),
+        })
+    }
+
+    /// The `count` most likely tokens after the logit bias, each with its log probability after it.
+    pub(crate) fn continuations(
+        &mut self,
+        logits: &[f32],
+        count: usize,
+    ) -> Result<Vec<(f64, Sampled)>, EngineError> {
+        let log_sum = log_sum_exp(logits, check(logits)?);
+        let mut biased = std::borrow::Cow::Borrowed(logits);
+        for &(token, bias) in &self.settings.logit_bias {
+            if let Some(logit) = biased.to_mut().get_mut(token as usize) {
+                *logit += bias;
+            }
+        }
+        let biased_sum = log_sum_exp(&biased, check(&biased)?);
+        let top = match self.logprobs {
+            Logprobs::None => None,
+            Logprobs::Top(count) => Some(logprobs::most_likely(logits, count, log_sum, &mut self.list)),
+        };
+        let best = logprobs::most_likely(&biased, count, biased_sum, &mut self.list);
+        let possible = best.into_iter().filter(|found| found.logprob > f32::NEG_INFINITY);
+        let continuation = |found: TokenLogprob| {
+            let logit = |logits: &[f32]| f64::from(logits[found.token as usize]);
+            let chosen = (logit(logits) - log_sum) as f32;
+            let logprobs = top.clone().map(|top| SampledLogprobs { chosen, top });
+            (logit(&biased) - biased_sum, Sampled { token: found.token, logprobs })
+        };
+        Ok(possible.map(continuation).collect())
+    }
+
     /// The distribution that [`Sampler::sample`] draws from: tokens with a probability above zero, by id.
     pub fn distribution(&mut self, logits: &[f32], place: Place<'_>) -> Result<Vec<(u32, f64)>, EngineError> {
         let best = check(logits)?;

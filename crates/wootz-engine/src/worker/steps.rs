@@ -9,9 +9,9 @@ use wootz_backend::BackendError;
 
 use super::{Worker, words};
 use crate::EngineError;
-use crate::budget::StepShape;
 use crate::event::Event;
-use crate::scheduler::UnderWay;
+use crate::request::Request;
+use crate::scheduler::{Drawing, UnderWay};
 
 /// The steps that the device works on, and when.
 #[derive(Debug, Default)]
@@ -26,7 +26,6 @@ pub(super) struct StepsUnderWay {
 
 #[derive(Debug)]
 struct Started {
-    shape: StepShape,
     at: Duration,
 }
 
@@ -36,20 +35,27 @@ impl StepsUnderWay {
         std::mem::take(&mut self.device)
     }
 
-    /// The oldest step is done: its shape, and how long the device took. It began when the step before was done, if this
+    /// The oldest step is done: how long the device took. It began when the step before was done, if this
     /// one had been submitted by then.
-    fn finish(&mut self, now: Duration) -> Option<(StepShape, Duration)> {
+    fn finish(&mut self, now: Duration) -> Option<Duration> {
         let before = std::mem::replace(&mut self.done, now);
         let started = self.started.pop_front()?;
-        Some((started.shape, now.saturating_sub(started.at.max(before))))
+        Some(now.saturating_sub(started.at.max(before)))
     }
 }
 
 impl Worker {
+    /// Who can draw a request's tokens.
+    pub(super) fn drawing(&mut self, request: &Request) -> Drawing {
+        match self.model.pipeline() {
+            Some(pipeline) if pipeline.draws(&request.sampling, request.logprobs) => Drawing::Device,
+            _ => Drawing::Host,
+        }
+    }
+
     /// Whether the device can draw the tokens of everybody, so that steps may follow each other without a wait.
     pub(super) fn device_draws(&mut self) -> bool {
-        let Some(pipeline) = self.model.pipeline() else { return false };
-        self.scheduler.asked().all(|(settings, logprobs)| pipeline.draws(settings, logprobs))
+        !self.scheduler.needs_host() && self.model.pipeline().is_some()
     }
 
     /// Keeps two steps under way, and takes in the older one: the device goes on with the other meanwhile.
@@ -57,7 +63,7 @@ impl Worker {
         while self.scheduler.under_way() < 2 {
             let Some(step) = self.scheduler.plan(self.begun.elapsed()) else { break };
             let at = self.begun.elapsed();
-            self.under_way.started.push_back(Started { shape: StepShape::of(&step), at });
+            self.under_way.started.push_back(Started { at });
             let Some(pipeline) = self.model.pipeline() else { return Vec::new() };
             let draws = self.scheduler.draws();
             let submitted = guarded(|| pipeline.submit(&step, &draws));
@@ -76,16 +82,19 @@ impl Worker {
         }
         let Some(step) = self.scheduler.plan(self.begun.elapsed()) else { return Vec::new() };
         let at = self.begun.elapsed();
-        self.under_way.started.push_back(Started { shape: StepShape::of(&step), at });
+        self.under_way.started.push_back(Started { at });
+        self.scheduler.prepare_masks(&self.masks);
         let model = &mut *self.model;
         let computed = guarded(move || model.forward(&step));
         let now = self.begun.elapsed();
         self.under_way.device += now.saturating_sub(at);
         match computed {
             Ok(logits) => {
-                let events = self.scheduler.apply(logits);
-                self.finish(now);
-                events
+                if let Some(took) = self.under_way.finish(now) {
+                    self.recorder.step(took);
+                    self.scheduler.took(took);
+                }
+                self.scheduler.apply(logits)
             }
             Err(error) => self.fail(UnderWay::Oldest, error),
         }
@@ -110,8 +119,9 @@ impl Worker {
     }
 
     fn finish(&mut self, now: Duration) {
-        if let Some((_, took)) = self.under_way.finish(now) {
+        if let Some(took) = self.under_way.finish(now) {
             self.recorder.step(took);
+            self.scheduler.took(took);
         }
     }
 

@@ -1,5 +1,8 @@
 //! A model whose next token depends on every earlier one, read through the page tables it is given.
 
+#[allow(dead_code)]
+pub mod reference;
+
 use std::collections::VecDeque;
 use std::ops::Range;
 
@@ -94,6 +97,7 @@ impl Model for FakeModel {
         step.validate(&self.limits)?;
         self.steps += 1;
         if self.fails.contains(&(self.steps - 1)) {
+            self.spoil(step);
             return Err(BackendError::Device { reason: "as arranged".into() });
         }
         assert!(!self.panics.contains(&(self.steps - 1)), "as arranged");
@@ -185,6 +189,21 @@ impl Pipeline for FakeModel {
 }
 
 impl FakeModel {
+    /// A step that fails leaves anything in the pages that it was to write.
+    fn spoil(&mut self, step: &Step) {
+        for sequence in &step.sequences {
+            let pages = &step.page_table[sequence.pages.clone()];
+            for row in sequence.rows.clone() {
+                let position = step.positions[row] as usize;
+                let place = pages[position / PAGE_TOKENS] as usize * PAGE_TOKENS + position % PAGE_TOKENS;
+                self.pool[place] = Some(u32::MAX - 1);
+            }
+        }
+        for copy in &step.copies {
+            self.pool[copy.to as usize * PAGE_TOKENS..][..PAGE_TOKENS].fill(Some(u32::MAX - 1));
+        }
+    }
+
     fn draw(&self, logits: &[f32], draw: &Draw<'_>) -> Result<Sampled, DrawFailure> {
         let pending = draw.pending.map(|sample| self.last_drawn[sample as usize]);
         let context: Vec<u32> = draw.context.iter().copied().chain(pending).collect();

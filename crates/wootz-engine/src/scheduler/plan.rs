@@ -1,0 +1,169 @@
+//! The next step: whose rows, how many, in which pages.
+
+use std::time::Duration;
+
+use wootz_backend::cache::pages_for;
+use wootz_backend::step::{PAGE_TOKENS, PageCopy, SequenceSlice, Step, pending};
+
+use crate::budget::{StepLoad, StepShape};
+use crate::sequence::{Awaited, Sequence};
+
+use super::admission::{Reuse, usable};
+use super::room::Room;
+use super::{Part, Planned, Scheduler, Slot};
+
+/// Rows that a sequence gets in the step that is being planned.
+#[derive(Debug, Clone, Copy)]
+struct Chosen {
+    slot: usize,
+    rows: usize,
+    copy: Option<PageCopy>,
+}
+
+impl Scheduler {
+    /// The next step; `None` when there is nothing to compute, or nothing before a step under way is done. `now` is the
+    /// time since the engine's start.
+    pub fn plan(&mut self, now: Duration) -> Option<Step> {
+        self.fork_ready();
+        self.admit(now);
+        let order = self.order.clone();
+        let mut chosen = Vec::with_capacity(order.len());
+        self.choose_answers(&order, &mut chosen);
+        self.choose_prompts(&order, &mut chosen);
+        // Who gave its pages up for another's rows has none.
+        chosen.retain(|chosen| matches!(self.slots[chosen.slot], Slot::Running(_)));
+        if chosen.is_empty() {
+            return None;
+        }
+        let mut step = Step::default();
+        let (mut parts, mut shape) = (Vec::with_capacity(chosen.len()), StepShape::default());
+        for chosen in chosen {
+            step.copies.extend(chosen.copy);
+            parts.push(self.add_rows(&mut step, chosen, &mut shape));
+        }
+        self.planned.push_back(Planned { number: self.next_step, parts, shape });
+        self.next_step += 1;
+        Some(step)
+    }
+
+    /// One row for every answer that can go on.
+    fn choose_answers(&mut self, order: &[usize], chosen: &mut Vec<Chosen>) {
+        for &slot in order {
+            let Slot::Running(sequence) = &self.slots[slot] else { continue };
+            if sequence.pending(self.next_step) == 1
+                && let Room::For { copy, .. } = self.make_room(slot, 1)
+            {
+                chosen.push(Chosen { slot, rows: 1, copy });
+            }
+        }
+    }
+
+    /// The rows that are left, for prompts in the order of their start.
+    fn choose_prompts(&mut self, order: &[usize], chosen: &mut Vec<Chosen>) {
+        let mut load = StepLoad::default();
+        for chosen in chosen.iter() {
+            if let Slot::Running(sequence) = &self.slots[chosen.slot] {
+                load.decode_rows += 1;
+                load.decode_attended += sequence.computed + 1;
+            }
+        }
+        // Each running sequence may want the logits of one row; the others can tell of a prompt's tokens.
+        let mut samples = self.limits.samples.saturating_sub(self.order.len());
+        let mut left = None;
+        for &slot in order {
+            let is_prompt = |sequence: &Sequence| sequence.pending(self.next_step) > 1;
+            if !matches!(&self.slots[slot], Slot::Running(sequence) if is_prompt(sequence)) {
+                continue;
+            }
+            if self.reuse(slot) == Reuse::Soon {
+                continue;
+            }
+            let Slot::Running(sequence) = &self.slots[slot] else { continue };
+            let left = left.get_or_insert_with(|| {
+                load.prompt_at = sequence.computed;
+                let free = self.limits.rows - load.decode_rows;
+                self.budget.prompt_rows(load).min(free)
+            });
+            let mut rows = sequence.pending(self.next_step).min(*left);
+            if let Some(group) = self.groups.get(&sequence.request).filter(|group| group.scores.is_some()) {
+                let known = usable(sequence, group).saturating_sub(sequence.computed);
+                rows = rows.min(known + samples + 1);
+                samples -= rows.saturating_sub(known + 1);
+            }
+            if rows > 0
+                && let Room::For { rows, copy } = self.make_room(slot, rows)
+            {
+                *left -= rows;
+                chosen.push(Chosen { slot, rows, copy });
+            }
+        }
+    }
+
+    /// Appends the chosen rows to `step`.
+    fn add_rows(&mut self, step: &mut Step, chosen: Chosen, shape: &mut StepShape) -> Part {
+        let Chosen { slot, rows, .. } = chosen;
+        let Slot::Running(sequence) = &mut self.slots[slot] else {
+            unreachable!("only running ones are left")
+        };
+        let start = sequence.computed;
+        let end = start + rows;
+        let all = rows == sequence.pending(self.next_step) && sequence.halt.is_none();
+        note_shape(shape, start, rows);
+        let first_row = write_rows(step, sequence, end);
+        let mut scores = None;
+        if let Some(told) = self.groups.get(&sequence.request).and_then(|group| group.scores.as_ref()) {
+            // The row of position p tells of the token after it.
+            let first = start.max(told.len() - 1);
+            let last = end.min(sequence.prompt - 1);
+            if first < last {
+                scores = Some((step.sample_rows.len(), last - first, first + 1));
+                let rows = first_row + first - start..first_row + last - start;
+                step.sample_rows.extend(rows.map(|row| row as u32));
+            }
+        }
+        let blocks = start / PAGE_TOKENS..end.min(sequence.tokens.len()) / PAGE_TOKENS;
+        if rows > 1 {
+            for index in blocks {
+                let key = sequence.key(index, &self.root);
+                self.computing.entry(key).or_insert(slot);
+                self.counts.prefix.misses += u64::from((index + 1) * PAGE_TOKENS <= sequence.prompt);
+            }
+        }
+        let of_prompt = end.min(sequence.prompt).saturating_sub(start);
+        self.counts.tokens.prompt_computed += of_prompt as u64;
+        let before = sequence.awaited.map(|awaited| awaited.sample);
+        let sample = all.then_some(step.sample_rows.len());
+        if let Some(sample) = sample {
+            step.sample_rows.push(step.tokens.len() as u32 - 1);
+            sequence.awaited = Some(Awaited { step: self.next_step, sample: sample as u32 });
+        }
+        sequence.computed = end;
+        sequence.under_way += 1;
+        Part { slot, end, scores, sample, pending: before }
+    }
+}
+
+fn note_shape(shape: &mut StepShape, start: usize, rows: usize) {
+    if rows == 1 {
+        shape.decode_rows += 1;
+        shape.decode_attended += start + 1;
+    } else {
+        shape.prompt_rows += rows;
+        shape.prompt_attended += rows * start + rows * (rows + 1) / 2;
+    }
+}
+
+/// The tokens of a sequence from the first that is not computed to `end`, with their pages. The first row.
+fn write_rows(step: &mut Step, sequence: &Sequence, end: usize) -> usize {
+    let (first_row, first_page) = (step.tokens.len(), step.page_table.len());
+    let known = end.min(sequence.tokens.len());
+    step.tokens.extend_from_slice(&sequence.tokens[sequence.computed.min(known)..known]);
+    if let Some(awaited) = sequence.awaited.filter(|_| end > known) {
+        step.tokens.push(pending(awaited.sample));
+    }
+    step.positions.extend(sequence.computed as u32..end as u32);
+    step.page_table.extend_from_slice(&sequence.pages[..pages_for(end)]);
+    step.sequences
+        .push(SequenceSlice { rows: first_row..step.tokens.len(), pages: first_page..step.page_table.len() });
+    first_row
+}

@@ -1,0 +1,260 @@
+//! The scheduler under everything at once: arrivals at any time, several answers, beams, cancelled and stopped answers,
+//! failing steps, too few pages. Its books are checked after every step, and every answer is that of the model alone.
+
+mod fake;
+
+use std::collections::{HashMap, HashSet};
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use fake::{FakeModel, reference};
+use proptest::prelude::*;
+use wootz_backend::model::{Model, Pipeline};
+use wootz_backend::step::StepLimits;
+use wootz_engine::{
+    Answers, BeamSearch, Drawing, EngineError, EngineSettings, Event, EventKind, FinishReason, Policy,
+    Request, RequestId, SampledLogprobs, SamplingSettings, Scheduler, Scheduling, Tenant, UnderWay,
+};
+
+const VOCAB: usize = 20;
+const END: u32 = 19;
+
+/// A request, and what its caller does.
+#[derive(Debug, Clone)]
+struct Visit {
+    request: Request,
+    /// Before this step.
+    arrives: usize,
+    cancels: Option<usize>,
+    /// Which answer it stops, when that has so many tokens.
+    stops: Option<(usize, usize)>,
+}
+
+/// What came back.
+#[derive(Debug, Default)]
+struct Answer {
+    tokens: Vec<u32>,
+    end: Option<FinishReason>,
+}
+
+#[derive(Debug, Default)]
+struct Outcome {
+    answers: Vec<Answer>,
+    prompted: bool,
+    scores: Option<Vec<Option<SampledLogprobs>>>,
+    failed: bool,
+}
+
+fn visits() -> impl Strategy<Value = Vec<Visit>> {
+    let shape = (
+        prop::collection::vec(0u32..2, 1..70),
+        0u64..3,
+        prop::option::weighted(0.8, 1usize..30),
+        prop_oneof![4 => Just(None), 1 => (0usize..4).prop_map(Some)],
+        prop_oneof![5 => Just(1usize), 2 => 2usize..4],
+        prop_oneof![6 => Just(None), 1 => prop_oneof![Just(0.0f32), Just(1.0), Just(2.0)].prop_map(Some)],
+    );
+    let life = (
+        0usize..30,
+        prop::option::weighted(0.15, 0usize..40),
+        prop::option::weighted(0.15, (0usize..3, 0usize..6)),
+        -1i32..2,
+        0u64..2,
+    );
+    let visit = (shape, life).prop_map(|((prompt, seed, max, scores, count, beams), life)| {
+        let (arrives, cancels, stops, priority, tenant) = life;
+        let count = NonZeroUsize::new(count).unwrap();
+        let answers = match beams {
+            None => Answers::Sampled(count),
+            Some(length_penalty) => Answers::Beams(BeamSearch { width: count, length_penalty }),
+        };
+        let request = Request {
+            sampling: SamplingSettings { seed, repetition_penalty: 1.1, ..SamplingSettings::plain(1.0) },
+            max_tokens: max.and_then(NonZeroUsize::new),
+            answers,
+            prompt_logprobs: scores,
+            scheduling: Scheduling { priority, deadline: None, tenant: Tenant(tenant) },
+            ..Request::new(prompt, vec![END])
+        };
+        Visit { request, arrives, cancels, stops }
+    });
+    prop::collection::vec(visit, 1..12)
+}
+
+/// A run of the scheduler over all visits.
+struct Run<'a> {
+    scheduler: Scheduler,
+    model: FakeModel,
+    visits: &'a [Visit],
+    outcomes: HashMap<RequestId, Outcome>,
+    cancelled: HashSet<RequestId>,
+    stopped: HashSet<(RequestId, usize)>,
+    ahead: bool,
+}
+
+impl Run<'_> {
+    fn whole(&mut self) {
+        let last = self.visits.iter().map(|visit| visit.arrives).max().unwrap_or(0);
+        let mut step = 0;
+        while step <= last || !self.scheduler.is_idle() {
+            self.callers(step);
+            let events = self.turn();
+            self.note(events);
+            self.scheduler.check();
+            step += 1;
+            assert!(step < 20_000, "somebody starves");
+        }
+    }
+
+    fn callers(&mut self, step: usize) {
+        let now = Duration::from_millis(step as u64);
+        for (number, visit) in self.visits.iter().enumerate() {
+            let id = RequestId(number as u64);
+            if visit.arrives == step {
+                let drawing = if self.ahead { Drawing::Device } else { Drawing::Host };
+                match self.scheduler.add(id, visit.request.clone(), drawing, now) {
+                    Ok(()) => drop(self.outcomes.insert(id, Outcome::default())),
+                    Err(EngineError::ContextFull { context, .. }) => {
+                        assert_eq!(context, reference::context(&visit.request, &self.model.limits()));
+                        assert!(visit.request.prompt.len() >= context);
+                    }
+                    Err(EngineError::Unsupported { .. }) => {}
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            if visit.cancels.is_some_and(|after| visit.arrives + after == step) {
+                self.scheduler.cancel(id);
+                self.cancelled.insert(id);
+            }
+            if let (Some((answer, tokens)), Some(outcome)) = (visit.stops, self.outcomes.get(&id))
+                && outcome.answers.get(answer).is_some_and(|answer| answer.tokens.len() >= tokens)
+            {
+                let events = self.scheduler.stop(id, answer);
+                if !events.is_empty() {
+                    self.stopped.insert((id, answer));
+                }
+                self.note(events);
+            }
+        }
+    }
+
+    /// What the engine's thread does in a turn.
+    fn turn(&mut self) -> Vec<Event> {
+        let error =
+            EngineError::Backend(wootz_backend::BackendError::Device { reason: "a test".into() }.into());
+        if self.ahead && !self.scheduler.needs_host() {
+            while self.scheduler.under_way() < 2 {
+                let Some(step) = self.scheduler.plan(Duration::ZERO) else { break };
+                self.model.submit(&step, &self.scheduler.draws()).expect("a planned step is a valid step");
+            }
+        } else if self.scheduler.under_way() == 0 {
+            let Some(step) = self.scheduler.plan(Duration::ZERO) else { return Vec::new() };
+            step.validate(&self.model.limits()).expect("a planned step is a valid step");
+            return match self.model.forward(&step) {
+                Ok(logits) => self.scheduler.apply(logits),
+                Err(_) => self.scheduler.fail(UnderWay::Oldest, &error),
+            };
+        }
+        if self.scheduler.under_way() == 0 {
+            return Vec::new();
+        }
+        match self.model.collect() {
+            Ok(drawn) => self.scheduler.apply_drawn(&drawn),
+            Err(_) => self.scheduler.fail(UnderWay::Oldest, &error),
+        }
+    }
+
+    fn note(&mut self, events: Vec<Event>) {
+        for Event { request, event } in events {
+            assert!(!self.cancelled.contains(&request), "an event of a cancelled request");
+            let outcome = self.outcomes.get_mut(&request).expect("an event of a request");
+            assert!(!outcome.failed, "an event after the last one");
+            let count = self.visits[request.0 as usize].request.answers.count();
+            outcome.answers.resize_with(count, Answer::default);
+            let answer = &mut outcome.answers[event.answer];
+            assert!(answer.end.is_none() || matches!(event.kind, EventKind::Failed(_)), "{:?}", event.kind);
+            match event.kind {
+                EventKind::Token(sampled) => {
+                    assert!(outcome.prompted);
+                    answer.tokens.push(sampled.token);
+                }
+                EventKind::Finished { reason, usage } => {
+                    assert_eq!(usage.generated, answer.tokens.len());
+                    answer.end = Some(reason);
+                }
+                EventKind::Prompted { .. } => assert!(!std::mem::replace(&mut outcome.prompted, true)),
+                EventKind::PromptLogprobs(scores) => outcome.scores = Some(scores),
+                EventKind::Failed(_) => outcome.failed = true,
+            }
+        }
+    }
+
+    fn verify(&self) {
+        let limits = self.model.limits();
+        for (id, outcome) in &self.outcomes {
+            let request = &self.visits[id.0 as usize].request;
+            let partial = outcome.failed || self.cancelled.contains(id);
+            let expected = reference::answers(request, &limits);
+            assert!(partial || outcome.answers.len() == expected.len());
+            for (number, (answer, (tokens, reason))) in outcome.answers.iter().zip(&expected).enumerate() {
+                if self.stopped.contains(&(*id, number)) {
+                    assert_eq!(answer.end, Some(FinishReason::Stopped));
+                    assert!(tokens.starts_with(&answer.tokens));
+                } else if partial {
+                    assert!(tokens.starts_with(&answer.tokens));
+                } else {
+                    assert_eq!(&answer.tokens, tokens, "answer {number} of request {id:?}: {request:?}");
+                    assert_eq!(answer.end, Some(*reason));
+                }
+            }
+            if let Some(scores) = &outcome.scores {
+                verify_scores(request, scores);
+            }
+            assert!(partial || outcome.scores.is_some() == request.prompt_logprobs.is_some());
+        }
+    }
+}
+
+fn verify_scores(request: &Request, scores: &[Option<SampledLogprobs>]) {
+    assert_eq!(scores.len(), request.prompt.len());
+    assert!(scores[0].is_none());
+    for (position, score) in scores.iter().enumerate().skip(1) {
+        let score = score.as_ref().expect("all but the first are told");
+        let expected = reference::log_probabilities(&request.prompt[..position], VOCAB);
+        let token = request.prompt[position] as usize;
+        assert!((f64::from(score.chosen) - expected[token]).abs() < 1e-4);
+        assert_eq!(Some(score.top.len()), request.prompt_logprobs);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+    #[test]
+    fn every_answer_is_that_of_the_model_alone_and_no_page_is_lost(
+        visits in visits(),
+        rows in 4usize..40,
+        samples in 4usize..8,
+        pages in 5usize..24,
+        sequences in 1usize..5,
+        policy in prop_oneof![Just(Policy::Fcfs), Just(Policy::Deadline), Just(Policy::FairShare)],
+        fails in prop_oneof![3 => Just(0..0), 1 => (0usize..40, 1usize..3).prop_map(|(at, count)| at..at + count)],
+        ahead: bool,
+    ) {
+        let limits = StepLimits { vocab: VOCAB, positions: 96, rows, samples, pages };
+        let settings = EngineSettings { sequences, policy, ..EngineSettings::default() };
+        let mut model = FakeModel::new(limits);
+        model.fails = fails;
+        let mut run = Run {
+            scheduler: Scheduler::new(limits, &settings),
+            model,
+            visits: &visits,
+            outcomes: HashMap::new(),
+            cancelled: HashSet::new(),
+            stopped: HashSet::new(),
+            ahead,
+        };
+        run.whole();
+        run.verify();
+        prop_assert_eq!(run.scheduler.pages().held, 0);
+    }
+}
