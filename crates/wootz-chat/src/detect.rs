@@ -130,3 +130,9 @@ impl ChatFormat {
         }
     }
 }
+
+/// The names of the formats and the texts that show them.
+#[cfg(test)]
+pub(crate) fn names_and_texts() -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
+    SIGNATURES.iter().map(|signature| (signature.name, signature.texts))
+}

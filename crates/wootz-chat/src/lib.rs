@@ -22,6 +22,7 @@ mod grammar;
 mod harmony;
 mod ids;
 mod json_text;
+mod markers;
 mod parser;
 mod prepare;
 mod render;

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::format::ChatFormat;
 use crate::json_text::quoted;
 use crate::syntax::{
     CallSyntax, GEMMA_QUOTE, IdRule, JsonKeys, LiteralSyntax, ParameterSyntax, Piece, Several, Typing,
@@ -14,6 +15,13 @@ pub struct WrittenCall {
     pub name: String,
     /// Its arguments.
     pub arguments: Map<String, Value>,
+}
+
+impl ChatFormat {
+    /// Calls in the format's own syntax, as its models write them.
+    pub fn write_calls(&self, calls: &[WrittenCall]) -> String {
+        render(self.calls, calls)
+    }
 }
 
 /// The calls, from opener to closer.

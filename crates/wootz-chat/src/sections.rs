@@ -5,24 +5,11 @@ use std::collections::VecDeque;
 use crate::calls::{CallReader, CallSink, Progress};
 use crate::delta::Deltas;
 use crate::format::ChatFormat;
+use crate::markers::{Markers, Meaning};
 use crate::parser::{ParserSettings, ReasoningOutput};
 use crate::scanner::{Found, MarkerScanner};
-use crate::syntax::{Bare, CallSyntax, Piece, ReasoningSyntax, is_control};
+use crate::syntax::{Bare, Piece, is_control};
 use crate::tools::Tools;
-
-/// What a marker means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Meaning {
-    BeginReasoning,
-    EndReasoning,
-    /// Belongs to no text.
-    Frame,
-    /// A section of calls begins.
-    OpenCalls,
-    /// A call begins.
-    BeginCall,
-    CloseCalls,
-}
 
 #[derive(Debug)]
 enum Section {
@@ -38,10 +25,8 @@ enum Section {
 /// Reads an answer.
 #[derive(Debug)]
 pub(crate) struct SectionReader {
-    reasoning: Option<ReasoningSyntax>,
     output: ReasoningOutput,
-    frames: &'static [&'static str],
-    syntax: Option<&'static CallSyntax>,
+    markers: Markers,
     tools: Tools,
     section: Section,
     scanner: MarkerScanner,
@@ -69,10 +54,8 @@ impl SectionReader {
             Tools::Known(_) => Some(format.calls),
         };
         let mut reader = SectionReader {
-            reasoning: format.reasoning,
             output: settings.reasoning,
-            frames: format.frames,
-            syntax,
+            markers: Markers { reasoning: format.reasoning, frames: format.frames, syntax },
             tools: settings.tools,
             section: Section::Content,
             scanner: MarkerScanner::new(Vec::new()),
@@ -160,54 +143,15 @@ impl SectionReader {
 
     fn enter(&mut self, section: Section) {
         self.meanings = match section {
-            Section::Content => self.content_markers(),
-            Section::Reasoning => self.reasoning_markers(),
-            Section::Calls { .. } => self.calls_markers(),
+            Section::Content => self.markers.in_content(),
+            Section::Reasoning => self.markers.in_reasoning(),
+            Section::Calls { .. } => self.markers.between_calls(),
             Section::Call(_) => Vec::new(),
         };
         self.carried.push_str(&self.scanner.take_held());
         self.scanner = MarkerScanner::new(self.meanings.iter().map(|(marker, _)| *marker).collect());
         self.section = section;
         self.entered = true;
-    }
-
-    fn call_markers(&self) -> Vec<(&'static str, Meaning)> {
-        let mut markers = Vec::new();
-        if let Some(syntax) = self.syntax {
-            markers.push((syntax.opener, Meaning::OpenCalls));
-            if let Some(Piece::Text(text)) = syntax.call.first() {
-                markers.push((*text, Meaning::BeginCall));
-            }
-        }
-        markers.retain(|(marker, _)| !marker.is_empty());
-        markers
-    }
-
-    fn content_markers(&self) -> Vec<(&'static str, Meaning)> {
-        let mut markers: Vec<_> = self.frames.iter().map(|frame| (*frame, Meaning::Frame)).collect();
-        if let Some(reasoning) = self.reasoning {
-            markers.push((reasoning.begin, Meaning::BeginReasoning));
-            markers.push((reasoning.end, Meaning::EndReasoning));
-        }
-        markers.extend(self.call_markers());
-        markers
-    }
-
-    fn reasoning_markers(&self) -> Vec<(&'static str, Meaning)> {
-        let mut markers: Vec<_> =
-            self.reasoning.iter().map(|reasoning| (reasoning.end, Meaning::EndReasoning)).collect();
-        // Some models call out of their reasoning. A tag may be what they think about, a control token may not.
-        markers.extend(self.call_markers().into_iter().filter(|(marker, _)| is_control(marker)));
-        markers
-    }
-
-    fn calls_markers(&self) -> Vec<(&'static str, Meaning)> {
-        let mut markers = self.call_markers();
-        let closer = self.syntax.map_or("", |syntax| syntax.closer);
-        if !closer.is_empty() {
-            markers.push((closer, Meaning::CloseCalls));
-        }
-        markers
     }
 
     /// Reads a character; `false`: another section began, which must read it.
@@ -257,7 +201,7 @@ impl SectionReader {
 
     /// As [`Self::text`], between calls.
     fn between_calls(&mut self, read: char, deltas: &mut Deltas) -> bool {
-        let Some(syntax) = self.syntax else { return true };
+        let Some(syntax) = self.markers.syntax else { return true };
         let ways = [syntax.call, syntax.other];
         if let Some(pieces) = ways.into_iter().find(|pieces| CallReader::begins(pieces, read)) {
             self.begin_call(pieces, 0);
@@ -288,7 +232,9 @@ impl SectionReader {
 
     /// Begins a call without a marker, where the format has such calls.
     fn begin_bare(&mut self) -> bool {
-        let Some(syntax) = self.syntax.filter(|syntax| syntax.bare == Bare::Json) else { return false };
+        let Some(syntax) = self.markers.syntax.filter(|syntax| syntax.bare == Bare::Json) else {
+            return false;
+        };
         let space = std::mem::take(&mut self.space);
         self.unread = if std::mem::take(&mut self.after_marker) { String::new() } else { space };
         let reader = CallReader::new(syntax.call, 0, self.tools.clone(), true);
@@ -330,7 +276,7 @@ impl SectionReader {
                     self.unread.push_str(&space);
                 }
                 self.unread.push_str(marker);
-                match self.syntax {
+                match self.markers.syntax {
                     Some(syntax) if meaning == Meaning::BeginCall => self.begin_call(syntax.call, 1),
                     _ => self.enter(Section::Calls { any: false }),
                 }

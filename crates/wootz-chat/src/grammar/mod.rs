@@ -195,12 +195,15 @@ fn json_rule(schema: &Value) -> String {
     format!("%json {schema}")
 }
 
-/// The schema of arguments: always an object.
+/// The schema of arguments: always an object, of the named members only unless it says otherwise.
 fn object_schema(parameters: &Value) -> Value {
     match parameters {
         Value::Object(members) if !members.is_empty() => {
             let mut members = members.clone();
             members.entry("type").or_insert(json!("object"));
+            if members.contains_key("properties") {
+                members.entry("additionalProperties").or_insert(json!(false));
+            }
             Value::Object(members)
         }
         _ => json!({ "type": "object" }),

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::format::ChatFormat;
+use crate::syntax::Several;
 
 type Message = Map<String, Value>;
 
@@ -36,8 +37,8 @@ fn role(message: &Message) -> &str {
 
 /// Adds a message to those before it: leading system messages become one, and so on.
 fn push(format: &ChatFormat, message: Message, prepared: &mut Vec<Message>) {
-    let only_system = prepared.len() == 1 && prepared.first().is_some_and(|first| role(first) == "system");
-    if only_system && role(&message) == "system" {
+    let instructs = |message: &Message| matches!(role(message), "system" | "developer");
+    if prepared.len() == 1 && instructs(&prepared[0]) && instructs(&message) {
         let texts = (prepared[0].get("content").and_then(Value::as_str), message["content"].as_str());
         if let (Some(first), Some(second)) = texts {
             let joined = format!("{first}\n\n{second}");
@@ -64,7 +65,36 @@ fn push(format: &ChatFormat, message: Message, prepared: &mut Vec<Message>) {
         prepared.push(calls);
         return;
     }
-    prepared.push(message);
+    if format.calls.several == Several::Never {
+        push_single(message, prepared);
+    } else {
+        prepared.push(message);
+    }
+}
+
+/// Where the format knows one call a message: several become messages of their own, each before its result.
+fn push_single(mut message: Message, prepared: &mut Vec<Message>) {
+    if role(&message) == "tool" {
+        let id = message.get("tool_call_id").cloned().unwrap_or_default();
+        let calls = |caller: &Message| caller.get("tool_calls").is_some_and(|calls| calls[0]["id"] == id);
+        let place = prepared.iter().rposition(calls).map_or(prepared.len(), |at| at + 1);
+        prepared.insert(place, message);
+        return;
+    }
+    let calls = match message.get("tool_calls") {
+        Some(Value::Array(calls)) if calls.len() > 1 => calls.clone(),
+        _ => {
+            prepared.push(message);
+            return;
+        }
+    };
+    for call in calls {
+        let mut single = message.clone();
+        single.insert("tool_calls".to_owned(), json!([call]));
+        prepared.push(single);
+        message =
+            Map::from_iter([("role".to_owned(), json!("assistant")), ("content".to_owned(), json!(""))]);
+    }
 }
 
 /// Text parts become one text, null becomes the empty text. Content with other parts stays: the template shows it.

@@ -21,7 +21,7 @@ pub(crate) struct TemplateTraits {
     pub developer: bool,
     /// It takes arguments as JSON text and not as an object.
     pub arguments_as_text: bool,
-    /// It shows calls only in messages whose content is null.
+    /// It shows calls only in messages without content.
     pub calls_need_null_content: bool,
     /// It takes reasoning as a part of the content.
     pub reasoning_in_content: bool,
@@ -37,15 +37,25 @@ impl TemplateTraits {
         TemplateTraits {
             shows_calls: has("tool_calls") || has("function_call"),
             shows_tools: has("tools") || has("functions"),
-            developer: has("developer"),
+            developer: has("'developer'") || has("\"developer\""),
             arguments_as_text: joins_arguments(source),
-            calls_need_null_content: has("message['content'] is none -%}\n    {%- set ns.is_tool = false")
-                || has("message['content'] is none %}{%- set ns.is_tool = false"),
+            calls_need_null_content: needs_null_content(source),
             reasoning_in_content: has("block['thinking']"),
             content_or_reasoning: has("Cannot pass both content and thinking"),
             results_in_message: has("tool_responses") && !has("== 'tool'") && !has("== \"tool\""),
         }
     }
+}
+
+/// Whether calls stand under a condition that the content is null or empty.
+fn needs_null_content(source: &str) -> bool {
+    ["and message['content'] is none", "and not message['content']"].iter().any(|condition| {
+        source.match_indices(condition).any(|(at, _)| {
+            let from = &source[at..];
+            let next = from.find("message['role']").unwrap_or(from.len());
+            from[..next].contains("message['tool_calls']")
+        })
+    })
 }
 
 /// Whether arguments are joined to text with `+` and never written as JSON.
@@ -67,7 +77,7 @@ impl ChatFormat {
     /// Arguments of calls become objects (or text, where the template joins them to text); text parts become one
     /// text; "developer" becomes "system" where the template does not know it, and leading system messages become one;
     /// reasoning (`reasoning_content` or `reasoning`) goes to the key that the template reads; ids get the form that it
-    /// demands; results of tools get the name of their tool. Where the template cannot show calls or tools at all, they
+    /// demands; results of tools get the name of their tool; where the format knows one call a message, each gets its own. Where the template cannot show calls or tools at all, they
     /// are written into the text.
     pub fn prepare(&self, messages: &[Value], tools: &[Value]) -> Vec<Value> {
         let mut prepared = messages::prepare(self, messages);

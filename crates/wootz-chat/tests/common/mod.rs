@@ -6,6 +6,41 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use wootz_chat::{ChatFormat, Delta, MarkerToken, ParserSettings, ToolDefinition, Tools};
 
+/// A template source that is detected as the format.
+pub const SOURCES: &[(&str, &str)] = &[
+    ("hermes", "<tool_call>"),
+    ("qwen-coder", "<tool_call> <function= <parameter="),
+    ("llama", "<|python_tag|>"),
+    ("mistral-list", "[TOOL_CALLS] |length != 9"),
+    ("mistral-id", "[TOOL_CALLS][CALL_ID][ARGS]"),
+    ("mistral", "[TOOL_CALLS][ARGS][/THINK]"),
+    ("deepseek-r1", "<｜tool▁call▁begin｜> <｜tool▁sep｜> ```json </think>"),
+    ("deepseek-v3.1", "<｜tool▁call▁begin｜> <｜tool▁sep｜> </think>"),
+    ("deepseek-v4", "｜DSML｜ tool_calls> </think>"),
+    ("kimi-k2", "<|tool_call_begin|>"),
+    ("kimi-k3", "<|open|> <|close|> <|sep|>"),
+    ("glm", "<arg_key> <arg_value> </think>"),
+    ("glm-lines", "<arg_key> <arg_value> </arg_key>\\n </think>"),
+    ("minimax-m2", "<minimax:tool_call> </think>"),
+    ("gemma", "<|tool_call>call:"),
+    ("lfm", "<|tool_call_start|> </think>"),
+    ("cohere", "<|START_ACTION|>"),
+    ("apertus", "<|tools_prefix|>"),
+    ("nemotron", "<TOOLCALL> </think>"),
+    ("apriel", "<tool_calls>[ [BEGIN FINAL RESPONSE]"),
+    ("firefunction", "functools["),
+    ("granite", "<|tool_call|> </think>"),
+    ("gigachat", "<|function_call|>"),
+    ("functionary", "<function= </function>"),
+    ("solar", "<|tool_call:begin|> <|tool_call:args|>"),
+    ("harmony", "<|channel|> <|message|> <|start|>"),
+    ("generic", "plain"),
+];
+
+pub fn source(format: &str) -> &'static str {
+    SOURCES.iter().find(|(name, _)| *name == format).unwrap().1
+}
+
 /// An answer as a whole.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Answer {

@@ -201,6 +201,7 @@ fn reasoning_guide(
         begins: tokens(&markers.begin)?,
         ends: tokens(&markers.end)?,
         budget: reasoning.budget(model.chat.template()),
+        closing: tokens(&markers.forced_end)?,
     }))
 }
 
