@@ -9,6 +9,7 @@ chooses by default, as many slots as there are streams, and a context that holds
 """
 import argparse
 import json
+import shlex
 import signal
 import socket
 import subprocess
@@ -108,12 +109,19 @@ def measure(options, model, room, load):
     return report
 
 
-def ratio(load, figure):
-    """The ratio of a figure with its spread, as a cell."""
+def compared(load, figure, scale=1):
+    """Cells of a figure: the medians over the rounds of both servers, and their ratio with its spread."""
     for comparison in load["comparisons"]:
         if comparison["figure"] == figure:
-            return f"**{comparison['ratio']:.2f}** ({comparison['lowest']:.2f} to {comparison['highest']:.2f})"
-    return ""
+            ratio = f"**{comparison['ratio']:.2f}** ({comparison['lowest']:.2f} to {comparison['highest']:.2f})"
+            medians = [comparison["median_of_first"], comparison["median_of_other"]]
+            return [*(cell(scale * median) for median in medians), ratio]
+    # Without a peer there is nothing to compare with.
+    together = load["servers"][0]["together"]
+    alone = {"output tokens/s": lambda: together["output_tokens_per_second"],
+             "inter-token, p95": lambda: together["inter_token"]["p95"],
+             "time to first token, median": lambda: together["time_to_first_token"]["p50"]}
+    return [cell(scale * alone[figure]()), "", ""]
 
 
 def cell(value, digits=1):
@@ -131,7 +139,7 @@ def row(cells):
 def streams(options, models):
     """Output tokens a second and inter-token latency at several numbers of streams."""
     names = ["model", "streams", "output tokens/s: wootz", "llama.cpp", "ratio", "inter-token p95 ms: wootz", "llama.cpp",
-             "ratio", "first token median ms: wootz", "llama.cpp"]
+             "ratio", "first token median ms: wootz", "llama.cpp", "ratio"]
     print(f"\n{options.prompt} tokens of prompt, {options.output} of answer, {options.each} requests for each stream\n")
     header(names)
     room = Room(max(options.streams), options.prompt + options.output)
@@ -141,12 +149,8 @@ def streams(options, models):
         report = measure(options, model, room, load)
         yield name, report
         for count, measured in zip(options.streams, report["loads"]):
-            both = [server["together"] for server in measured["servers"]]
-            rates = [cell(summary["output_tokens_per_second"]) for summary in both]
-            gaps = [cell(1e3 * summary["inter_token"]["p95"]) for summary in both]
-            firsts = [cell(1e3 * summary["time_to_first_token"]["p50"]) for summary in both]
-            row([name, str(count), *rates, ratio(measured, "output tokens/s"), *gaps,
-                 ratio(measured, "inter-token, p95"), *firsts])
+            row([name, str(count), *compared(measured, "output tokens/s"), *compared(measured, "inter-token, p95", 1e3),
+                 *compared(measured, "time to first token, median", 1e3)])
 
 
 def prefix(options, models):
@@ -222,8 +226,10 @@ def parse():
     parser.add_argument("--long", type=int, default=8000, help="tokens of the long prompt")
     parser.add_argument("--beside-streams", type=int, default=4, help="streams beside the long prompt")
     parser.add_argument("--beside-output", type=int, default=512, help="tokens of their answers")
-    parser.add_argument("--wootz-arguments", nargs="+", default=[], metavar="ARG", help="more for wootz serve")
-    parser.add_argument("--llama-arguments", nargs="+", default=[], metavar="ARG", help="more for llama-server")
+    parser.add_argument("--wootz-arguments", type=shlex.split, default=[], metavar="=ARGS",
+                        help='more for wootz serve, as one word: --wootz-arguments="--target-latency 100"')
+    parser.add_argument("--llama-arguments", type=shlex.split, default=[], metavar="=ARGS",
+                        help="more for llama-server, likewise")
     parser.add_argument("--raw", type=Path, help="also write every figure here, as JSON")
     return parser.parse_args()
 
@@ -232,7 +238,7 @@ def main():
     options = parse()
     measured = []
     for load in options.loads:
-        # The shipped model's context is too short for a long prefix or prompt.
+        # The shipped model holds 1,024 tokens, which is too short for a long prefix or prompt.
         models = [(name, path) for name, path in models_of(options) if load == "streams" or path != SHIPPED]
         for name, report in {"streams": streams, "prefix": prefix, "beside": beside}[load](options, models):
             measured.append({"load": load, "model": name, "report": report})
