@@ -2,7 +2,7 @@
 //!
 //! A step gives every running answer its next token, and has room for rows of prompts besides. More of them make the
 //! step longer, and all answers wait for it. So a step may take at most [`SLOWDOWN`] times as long as it would without
-//! prompts, and not longer than the target; what that means in rows is learned from the steps that were run.
+//! prompts, and not longer than the target if that can be met; what that means in rows is learned from the steps that were run.
 
 mod cost;
 
@@ -14,6 +14,9 @@ use cost::{Shape, StepCost};
 
 /// How many times as long as without prompts a step may take while answers stream.
 pub const SLOWDOWN: f64 = 2.0;
+
+/// The same where even a step without prompts takes longer than the target, which then cannot be met.
+pub const LATE_SLOWDOWN: f64 = 1.5;
 
 /// A step is aimed to end a little before its limit: the estimate is a mean, and limits are for nearly all steps.
 const HEADROOM: f64 = 0.9;
@@ -177,7 +180,8 @@ impl StepBudget {
             return target;
         }
         let quiet = Shape { decode_rows, prompt_rows: 0.0, attended: decode_attended };
-        target.min(SLOWDOWN * self.cost.seconds(quiet))
+        let quiet = self.cost.seconds(quiet);
+        if quiet > target { LATE_SLOWDOWN * quiet } else { target.min(SLOWDOWN * quiet) }
     }
 }
 

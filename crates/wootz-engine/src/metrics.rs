@@ -35,7 +35,8 @@ pub struct EngineMetrics {
     pub preemptions: u64,
     /// Steps that failed on the device.
     pub step_failures: u64,
-    /// Seconds spent on planning steps and on taking their results in, without the device's.
+    /// Seconds spent on planning steps and on taking their results in, without the device's. Tokens that the device does
+    /// not draw are drawn within them.
     pub scheduler_seconds: f64,
     /// Seconds that each step took, from its start on the device until its tokens were there.
     pub steps: Histogram,

@@ -158,6 +158,15 @@ fn before_anything_was_measured_it_begins_with_few_rows_and_soon_has_all_that_fi
 }
 
 #[test]
+fn a_target_that_cannot_be_met_does_not_stop_prompts() {
+    let mut simulation = Simulation::new(Machine { noise: 0.0, step: 100.0, ..PLAIN }, 50, 4, 1);
+    simulation.quiet(20);
+    let steps = simulation.prompt(4096);
+    let usual = quantile(milliseconds(&steps), 0.5);
+    assert!((120.0..=156.0).contains(&usual), "{usual}");
+}
+
+#[test]
 fn a_hiccup_changes_little() {
     let mut simulation = Simulation::new(Machine { noise: 0.0, ..PLAIN }, 50, 4, 1);
     simulation.quiet(50);
@@ -192,11 +201,20 @@ fn check_limits(mut simulation: Simulation, target: f64, slack: f64) -> Result<(
     simulation.quiet(30);
     simulation.prompt(2048);
     let quiet = quantile(simulation.quiet(300), 0.95);
-    let steps = simulation.prompt(8192);
+    let (length, mut steps) = (simulation.length, Vec::new());
+    // Enough of them that 95 of 100 says something.
+    while steps.len() < 150 {
+        simulation.length = length;
+        steps.extend(simulation.prompt(8192));
+    }
     let disturbed = quantile(milliseconds(&steps), 0.95);
+    // The answers have become longer meanwhile.
+    let quiet = quiet.max(quantile(simulation.quiet(100), 0.95));
     // The fewest rows are computed even where they break the limits.
     let least = simulation.machine.mean(simulation.shape(8192, LEAST_ROWS));
     let noise = 1.0 + 2.0 * simulation.machine.noise;
+    // A target that even quiet steps miss, or nearly, leaves half of a quiet step.
+    let target = if quiet > 0.75 * target { target.max(1.5 * quiet) } else { target };
     let limit = (2.0 * quiet).min(target).max(least * noise);
     prop_assert!(
         disturbed <= limit * slack,
@@ -215,7 +233,7 @@ proptest! {
         noise in 0.0f64..0.1, answers in 1usize..32, target in 20u64..200, seed: u64,
     ) {
         let machine = Machine { step, decode_row, prompt_row, attended, noise, ..PLAIN };
-        check_limits(Simulation::new(machine, target, answers, seed), target as f64, 1.1)?;
+        check_limits(Simulation::new(machine, target, answers, seed), target as f64, 1.15)?;
     }
 
     #[test]
