@@ -62,8 +62,9 @@ pub fn run(repository: &Repository, options: &Options) -> Result<(), Failure> {
     let mut build = repository.cargo();
     build.args(["build", "--quiet", "--bin", "wootz"]);
     process::run(build)?;
-    let server = Server::start(repository, &target.join("debug/wootz"))?;
+    let program = target.join("debug/wootz");
     for client in clients {
+        let server = Server::start(repository, &program, client)?;
         let mut command = folders.command(repository, client, &server);
         let variables =
             [("WOOTZ_URL", server.url()), ("WOOTZ_KEY", KEY.into()), ("WOOTZ_MODEL", MODEL.into())];
@@ -83,6 +84,7 @@ fn install(repository: &Repository, folders: &Folders, clients: &[Client]) -> Re
     if clients.iter().any(|client| *client != Client::Node) {
         let environment = folders.packages.join("python");
         if !environment.join("bin/python").is_file() {
+            need_python()?;
             let mut create = repository.command("python3");
             create.args(["-m", "venv"]).arg(&environment);
             process::run(create)?;
@@ -105,6 +107,13 @@ fn install(repository: &Repository, folders: &Folders, clients: &[Client]) -> Re
         process::run(install)?;
     }
     Ok(())
+}
+
+fn need_python() -> Result<(), Failure> {
+    if process::succeeds("python3", &["-c", "import ensurepip, venv"]) {
+        return Ok(());
+    }
+    process::install_packages("Python with virtual environments", &["python3", "python3-venv"])
 }
 
 fn need_node() -> Result<(), Failure> {
@@ -154,11 +163,12 @@ struct Server {
 }
 
 impl Server {
-    fn start(repository: &Repository, program: &Path) -> Result<Server, Failure> {
+    fn start(repository: &Repository, program: &Path, client: Client) -> Result<Server, Failure> {
         let address = free_address().map_err(|error| failed(format!("no free port: {error}")))?;
         let mut command = repository.command(&program.to_string_lossy());
         // A short context bounds what a made-up request without a limit of tokens costs.
-        command.args(["serve", MODEL_FILE, "--name", MODEL, "--api-key", KEY, "--context", "384"]);
+        let context = if client == Client::Schemathesis { "48" } else { "512" };
+        command.args(["serve", MODEL_FILE, "--name", MODEL, "--api-key", KEY, "--context", context]);
         command.args(["--port", &address.port().to_string()]);
         eprintln!("$ {} serve {MODEL_FILE}", program.display());
         let child = command.spawn().map_err(|error| failed(format!("it could not be started ({error})")))?;

@@ -7,7 +7,7 @@ use utoipa::openapi::OpenApi as Document;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{IntoResponses, Modify, OpenApi};
 
-use crate::error::ErrorBody;
+use crate::error::{ErrorBody, ErrorDetail};
 use crate::models;
 
 /// What the document says besides its routes.
@@ -18,6 +18,7 @@ use crate::models;
         description = "Language models on this machine, by the API that OpenAI's clients speak.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
     ),
+    components(schemas(ErrorBody, ErrorDetail)),
     security(("key" = []), ()),
     modifiers(&Security)
 )]
