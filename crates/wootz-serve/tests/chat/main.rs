@@ -1,5 +1,6 @@
 //! Chat completions against models that say what a test wants.
 
 mod answers;
+mod guided;
 mod refusals;
 mod scripted;
