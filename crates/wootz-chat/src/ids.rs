@@ -3,7 +3,7 @@
 /// What an id looks like.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum IdStyle {
-    /// `call_` and 24 letters and digits.
+    /// `call_` and 20 letters and digits.
     #[default]
     Call,
     /// Nine letters and digits: Mistral's templates refuse anything else.
