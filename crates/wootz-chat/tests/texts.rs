@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Answer, SOURCES, parse, parse_opened, source};
-use wootz_chat::{ChatFormat, MarkerToken};
+use wootz_chat::{ChatFormat, MarkerToken, ParserSettings, ReasoningOutput};
 
 fn check(format: &str, text: &str, expected: Answer) {
     assert_eq!(parse(format, source(format), text), expected, "{format}: {text:?}");
@@ -226,4 +226,45 @@ fn arguments_become_json_by_their_schema() {
         r#"<tool_call>{"name": "get_weather", "arguments": "{\"city\": \"a\\nb\"}"}</tool_call>"#,
         expected(r#"{"city": "a\nb"}"#),
     );
+}
+
+#[test]
+fn reasoning_may_stay_in_the_content() {
+    let format = ChatFormat::detect(source("glm"), |_| MarkerToken::Absent);
+    let settings = ParserSettings { reasoning: ReasoningOutput::InContent, ..ParserSettings::default() };
+    let mut parser = format.parser(settings);
+    let mut answer = Answer::default();
+    let text = "<think>\nHm.\n</think>\n\nYes. <tool_call>now</tool_call>";
+    answer.add(parser.push(text));
+    answer.add(parser.finish());
+    assert_eq!(answer, Answer::content(text));
+}
+
+#[test]
+fn prompts_open_reasoning() {
+    for (format, prompt, opened) in [
+        ("deepseek-r1", "<｜Assistant｜><think>\n", true),
+        ("deepseek-r1", "What is <think>?<｜Assistant｜>", false),
+        ("deepseek-v3.1", "<｜Assistant｜><think></think>", false),
+        ("kimi-k3", "<|open|>think<|sep|>", true),
+        ("harmony", "<|start|>assistant", false),
+        ("hermes", "<think>", false),
+    ] {
+        let format = ChatFormat::detect(source(format), |_| MarkerToken::Absent);
+        assert_eq!(format.opened_by(prompt), opened, "{prompt}");
+    }
+    let known = ChatFormat::detect(source("hermes"), |_| MarkerToken::Text);
+    assert_eq!(known.reasoning().map(|markers| markers.end), Some("</think>".to_owned()));
+}
+
+#[test]
+fn ids_are_the_models_or_new() {
+    let ids = |format: &str, text: &str| common::parse(format, source(format), text).ids.0;
+    assert_eq!(ids("mistral-id", "[TOOL_CALLS]now[CALL_ID]abcdefgh1[ARGS]{}"), ["abcdefgh1"]);
+    assert_eq!(
+        ids("kimi-k2", "<|tool_call_begin|>functions.now:3<|tool_call_argument_begin|>{}"),
+        ["functions.now:3"]
+    );
+    assert_eq!(ids("mistral-list", "[TOOL_CALLS][{\"name\": \"now\"}]")[0].len(), 9);
+    assert!(ids("hermes", "<tool_call>{\"name\": \"now\"}")[0].starts_with("call_"));
 }
