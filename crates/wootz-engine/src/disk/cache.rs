@@ -106,14 +106,19 @@ impl DiskCache {
     /// Whether a block is there, or will be once it is written. Another process may remove it at any time.
     pub fn contains(&self, key: &BlockKey) -> bool {
         let state = self.shared.lock();
-        state.queued.contains(key) || state.index.contains(&own(key))
+        !state.ended && (state.queued.contains(key) || state.index.contains(&own(key)))
     }
 
     /// Asks for a block, which will be among what [`DiskCache::fetched`] gives: once, however often it is asked for until
     /// then. The caller takes what it asks for: pages wait in memory until it does.
     pub fn fetch(&self, key: BlockKey) {
         let mut state = self.shared.lock();
-        if state.asked.insert(key) {
+        if !state.asked.insert(key) {
+            return;
+        }
+        if state.ended {
+            state.arrived.push((key, None));
+        } else {
             state.fetches.push_back(key);
             self.shared.work.notify_one();
         }

@@ -59,7 +59,6 @@ impl Worker {
 
     /// Works until the cache is dropped.
     pub fn run(mut self) {
-        let _ended = Ended(self.shared.clone());
         loop {
             match self.next() {
                 Work::Fetch(key) => self.fetch(key),
@@ -172,12 +171,19 @@ impl Worker {
     }
 }
 
-/// Says that the thread has ended, however it ends: nobody may wait for it then.
-struct Ended(Arc<Shared>);
-
-impl Drop for Ended {
+impl Drop for Worker {
+    /// However the thread ends, nobody may wait for it then.
     fn drop(&mut self) {
-        self.0.lock().ended = true;
-        self.0.idle.notify_all();
+        let mut state = self.shared.lock();
+        state.ended = true;
+        let waited: Vec<_> = state.asked.iter().copied().collect();
+        for key in waited {
+            if state.arrived.iter().all(|(arrived, _)| *arrived != key) {
+                state.arrived.push((key, None));
+            }
+        }
+        drop(state);
+        self.shared.idle.notify_all();
+        (self.wake)();
     }
 }
