@@ -11,7 +11,7 @@ use wootz_backend::cache::CacheShape;
 use wootz_backend::cpu::CpuModel;
 use wootz_backend::step::{Step, StepLimits};
 use wootz_backend::{BackendError, Model};
-use wootz_engine::{EngineError, EngineSettings, Request, SamplingSettings};
+use wootz_engine::{DiskSettings, EngineError, EngineSettings, Request, SamplingSettings};
 use wootz_spec::ModelSpec;
 
 /// What is to fail: every so many calls of each kind, 0 for none; and how many calls there were.
@@ -124,4 +124,28 @@ fn a_failed_step_fails_its_requests_only() {
         std::thread::yield_now();
     }
     assert!(engine.metrics().step_failures > 0);
+}
+
+/// Pages that can't be read are not stored, and pages that can't be written are computed again.
+#[test]
+fn a_failed_copy_of_a_page_harms_no_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let requests: Vec<Request> = (0..24).map(|number| request(number % 4, 40 + 3 * number)).collect();
+    let expected = alone(&requests);
+    let disk = DiskSettings { folder: folder.path().to_owned(), bytes: 1 << 30, model: [0; 32] };
+    let settings = EngineSettings { disk: Some(disk), ..EngineSettings::default() };
+    for round in 0..3 {
+        let (model, orders) = commanded(PLENTY);
+        orders.reads.every.store(2, Ordering::Relaxed);
+        orders.writes.every.store(2, Ordering::Relaxed);
+        let engine = engine_over(model, settings.clone());
+        for (request, expected) in requests.iter().zip(&expected) {
+            assert_eq!(ask(&engine, request).0, *expected, "round {round}");
+        }
+        let calls = |order: &Order| order.calls.load(Ordering::Relaxed);
+        println!("{} reads, {} writes, half of which failed", calls(&orders.reads), calls(&orders.writes));
+        assert!(round == 0 || calls(&orders.writes) > 1);
+        assert!(round > 0 || calls(&orders.reads) > 1);
+        assert_eq!(engine.metrics().requests.failed, 0);
+    }
 }

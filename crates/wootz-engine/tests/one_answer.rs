@@ -5,12 +5,25 @@ mod cpu;
 
 use std::num::NonZeroUsize;
 
-use cpu::{Answer, PLENTY, Room, alone, ask, ask_together, engine, request};
+use cpu::{Answer, PLENTY, Room, alone, ask, ask_together, engine, engine_over, fingerprint, model, request};
 use proptest::prelude::*;
-use wootz_engine::{Engine, Request, SamplingSettings};
+use wootz_engine::{Answers, DiskSettings, Engine, EngineSettings, Request, SamplingSettings};
 
-/// Sequences that fit into the smallest pool of these tests, one at a time.
-const TIGHT: Room = Room { pages: 14, rows: 64 };
+/// The longest of these tests' requests fit into it, one at a time.
+const TIGHT: Room = Room { pages: 20, rows: 64 };
+
+/// With room on disk for all blocks.
+fn on_disk(room: Room, folder: &std::path::Path) -> Engine {
+    let disk = DiskSettings { folder: folder.to_owned(), bytes: 1 << 30, model: fingerprint() };
+    engine_over(Box::new(model(room)), EngineSettings { disk: Some(disk), ..EngineSettings::default() })
+}
+
+/// Waits until an engine that has answered everything has closed its books.
+fn settled(engine: &Engine) {
+    while !engine.is_idle() || engine.metrics().pages.held > 0 {
+        std::thread::yield_now();
+    }
+}
 
 /// Checks that an engine answers requests that are all there at once as it would each alone.
 fn same_together(engine: &Engine, requests: &[Request], expected: &[Vec<Answer>]) -> usize {
@@ -28,7 +41,7 @@ proptest! {
     /// same beginnings.
     #[test]
     fn nothing_around_a_request_changes_its_answer(
-        requests in prop::collection::vec(request(1..2), 32),
+        requests in prop::collection::vec(request(1..4), 32),
         rows in 16_usize..80,
     ) {
         let expected = alone(&requests);
@@ -37,7 +50,31 @@ proptest! {
         same_together(&chunked, &requests, &expected);
         let reused = same_together(&chunked, &requests, &expected);
         prop_assert!(reused > 0, "no prefix was reused");
-        same_together(&engine(TIGHT), &requests, &expected);
+        settled(&chunked);
+    }
+
+    /// In a pool that hardly holds one request, so that they take pages from each other and start again.
+    #[test]
+    fn preemption_changes_nothing(requests in prop::collection::vec(request(1..4), 32)) {
+        let expected = alone(&requests);
+        let tight = engine(TIGHT);
+        same_together(&tight, &requests, &expected);
+        settled(&tight);
+    }
+
+    /// In an engine that was started anew on the same folder, with a pool that is too small for all of them.
+    #[test]
+    fn a_restart_changes_nothing(requests in prop::collection::vec(request(1..3), 32), rows in 16_usize..80) {
+        let expected = alone(&requests);
+        let folder = tempfile::tempdir().unwrap();
+        same_together(&on_disk(PLENTY, folder.path()), &requests, &expected);
+        for room in [Room { rows, ..PLENTY }, TIGHT] {
+            let restarted = on_disk(room, folder.path());
+            same_together(&restarted, &requests, &expected);
+            settled(&restarted);
+            let tokens = restarted.metrics().tokens;
+            prop_assert!(tokens.prompt_reused_from_disk > 0, "nothing came from the disk: {tokens:?}");
+        }
     }
 }
 
@@ -57,4 +94,42 @@ fn a_prefix_hit_changes_nothing() {
         reused += usage.reused;
     }
     assert!(reused > 200, "{reused}");
+}
+
+/// Several answers to a prompt are those of as many requests, each with the next seed.
+#[test]
+fn each_of_several_answers_is_that_of_its_own_seed() {
+    let shared = engine(Room { pages: 64, rows: 40 });
+    for (length, count) in [(1, 2), (16, 3), (31, 4), (90, 7), (120, 16)] {
+        let request = Request {
+            sampling: SamplingSettings { seed: u64::MAX - 1, ..SamplingSettings::plain(1.0) },
+            max_tokens: NonZeroUsize::new(25),
+            answers: Answers::Sampled(NonZeroUsize::new(count).unwrap()),
+            ..Request::new(cpu::prompt(2, length, 0, 0), (0..40).collect())
+        };
+        let own = |answer: u64| {
+            let seed = request.sampling.seed.wrapping_add(answer);
+            let sampling = SamplingSettings { seed, ..request.sampling.clone() };
+            Request { sampling, answers: Answers::default(), ..request.clone() }
+        };
+        let separate: Vec<Request> = (0..count as u64).map(own).collect();
+        let expected: Vec<Answer> = alone(&separate).concat();
+        assert_eq!(ask(&shared, &request).0, expected, "{count} answers to {length} tokens");
+    }
+    settled(&shared);
+}
+
+/// Eight answers that begin in one page each and grow to five, where there are fourteen.
+#[test]
+fn answers_that_outgrow_the_pool_take_turns() {
+    let long = |seed: usize| Request {
+        sampling: SamplingSettings { seed: seed as u64, ..SamplingSettings::plain(1.0) },
+        max_tokens: NonZeroUsize::new(64),
+        ..Request::new(cpu::prompt(0, 0, 20 + seed, 15), Vec::new())
+    };
+    let requests: Vec<Request> = (0..8).map(long).collect();
+    let small = engine(Room { pages: 14, rows: 64 });
+    same_together(&small, &requests, &alone(&requests));
+    settled(&small);
+    assert!(small.metrics().preemptions > 0, "nobody gave pages up");
 }

@@ -135,7 +135,9 @@ impl Scheduler {
     }
 
     /// Lets the further answers of requests begin whose prompt is computed but for its last token.
-    pub(super) fn fork_ready(&mut self) {
+    /// Whether any did.
+    pub(super) fn fork_ready(&mut self) -> bool {
+        let before = self.unforked.len();
         let mut index = 0;
         while index < self.unforked.len() {
             let id = self.unforked[index];
@@ -145,6 +147,7 @@ impl Scheduler {
                 index += 1;
             }
         }
+        self.unforked.len() < before
     }
 
     /// Whether the answers of this request have their own sequences now.

@@ -33,7 +33,8 @@ impl Scheduler {
         // Who gave its pages up for another's rows has none.
         chosen.retain(|chosen| matches!(self.slots[chosen.slot], Slot::Running(_)));
         if chosen.is_empty() {
-            return None;
+            // A request may have found all of its prompt but the last token: its answers can begin right now.
+            return if self.fork_ready() { self.plan(now) } else { None };
         }
         let mut step = Step::default();
         let (mut parts, mut shape) = (Vec::with_capacity(chosen.len()), StepShape::default());
