@@ -8,8 +8,12 @@
 pub struct GrammarLimits {
     /// Bytes of the text of a grammar, or of all keys and strings of a schema.
     pub bytes: usize,
-    /// Values in a schema, rules of a grammar, entries of a list of choices.
+    /// Values in a schema, entries of a list of choices.
     pub parts: usize,
+    /// Rules of a grammar; the time to compile grows with the square of their number.
+    pub rules: usize,
+    /// Members of one object in a schema; as for the rules.
+    pub members: usize,
     /// How deep brackets or schemas may be nested.
     pub depth: usize,
     /// Symbols in all productions of the compiled grammar.
@@ -29,6 +33,8 @@ impl Default for GrammarLimits {
         Self {
             bytes: 512 << 10,
             parts: 20_000,
+            rules: 2000,
+            members: 1000,
             depth: 100,
             symbols: 500_000,
             compile_work: 2_000_000,

@@ -72,6 +72,10 @@ fn measure(schema: &Value, limits: &GrammarLimits) -> Result<(), GrammarError> {
             Value::String(text) => bytes += text.len(),
             Value::Array(items) => pending.extend(items.iter().map(|item| (item, depth + 1))),
             Value::Object(members) => {
+                let (found, limit) = (members.len(), limits.members);
+                if found > limit {
+                    return Err(GrammarError::TooLarge { kind, unit: "members in one object", found, limit });
+                }
                 bytes += members.keys().map(String::len).sum::<usize>();
                 pending.extend(members.values().map(|member| (member, depth + 1)));
             }

@@ -75,7 +75,7 @@ pub(crate) fn lark(text: &str, limits: &GrammarLimits) -> Result<GrammarWithLexe
         deepest = deepest.max(depth);
     }
     bounded(kind, "levels of brackets", deepest, limits.depth)?;
-    bounded(kind, "colons", text.bytes().filter(|byte| *byte == b':').count(), limits.parts)?;
+    bounded(kind, "rules", text.lines().filter(|line| line.contains(':')).count(), limits.rules)?;
     if text.trim().is_empty() {
         return Err(GrammarError::source(kind, "it is empty; it needs a rule named \"start\""));
     }

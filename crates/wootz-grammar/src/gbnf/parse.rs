@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use super::characters::Characters;
 use super::syntax::{Node, NodeId, Rule, Syntax};
+use crate::source::bounded;
 use crate::{GrammarError, GrammarLimits, Vocabulary};
 
 /// The most repetitions that must be there, as in llama.cpp.
@@ -135,15 +136,7 @@ impl<'a> Parser<'a> {
         self.expect("::=")?;
         self.space(Lines::Cross);
         let place = self.named(name, at);
-        if self.names.len() > self.limits.parts {
-            let (kind, unit) = ("GBNF grammar", "rules");
-            return Err(GrammarError::TooLarge {
-                kind,
-                unit,
-                found: self.names.len(),
-                limit: self.limits.parts,
-            });
-        }
+        bounded("GBNF grammar", "rules", self.names.len(), self.limits.rules)?;
         if self.bodies[place].is_some() {
             return Err(self.error_at(at, &format!("the rule \"{name}\" is defined a second time")));
         }
@@ -186,10 +179,7 @@ impl<'a> Parser<'a> {
                 }
             }
             items.push(item);
-            if self.syntax.nodes.len() > self.limits.symbols {
-                let (kind, unit, limit) = ("GBNF grammar", "symbols", self.limits.symbols);
-                return Err(GrammarError::TooLarge { kind, unit, found: self.syntax.nodes.len(), limit });
-            }
+            bounded("GBNF grammar", "symbols", self.syntax.nodes.len(), self.limits.symbols)?;
         }
         if matches!(self.peek(), Some('*' | '+' | '?' | '{')) {
             return Err(self.error("there is nothing before this to repeat"));
