@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use wootz_engine::{
-    Engine, EngineError, EventKind, EventStream, FinishReason, Logprobs, Passed, Request, Sampled,
+    Engine, EngineError, EventKind, EventStream, FinishReason, Guide, Logprobs, Passed, Request, Sampled,
     SamplingSettings, StopFilter, Usage,
 };
+use wootz_grammar::Grammar;
 use wootz_weights::tokenizer::{DecodeStream, SpecialText, Tokenizer};
 
 use crate::failure::Failure;
@@ -27,6 +28,8 @@ pub struct AnswerSettings {
     pub logprobs: Logprobs,
     /// What the answer is to the text before it.
     pub start: Start,
+    /// What the answer has to follow.
+    pub grammar: Option<Grammar>,
 }
 
 /// What an answer is to the text before it, which decides about a space at its beginning.
@@ -141,6 +144,7 @@ pub fn answer(
         sampling: settings.sampling.clone(),
         max_tokens: settings.max_tokens,
         logprobs: settings.logprobs,
+        guide: Guide { reasoning: None, grammar: settings.grammar.clone() },
         ..Request::new(prompt, tokenizer.eos_ids().to_vec())
     })?;
     let mut progress = Progress {

@@ -9,6 +9,7 @@ mod commands;
 mod conversation;
 mod device;
 mod failure;
+mod grammar_options;
 mod interrupt;
 mod loading;
 mod model_path;

@@ -13,6 +13,7 @@ use crate::answer::{Answer, AnswerSettings, Ending, Sink, Start, answer};
 use crate::chat;
 use crate::conversation::{Conversation, Prompter};
 use crate::failure::Failure;
+use crate::grammar_options::{self, GrammarOptions};
 use crate::interrupt;
 use crate::loading::{CacheRoom, Loaded, MachineOptions, StepRoom, load};
 use crate::model_path;
@@ -30,6 +31,8 @@ use crate::terminal;
   wootz run --raw \"Once upon a time\"             continues the text, with no chat template
   wootz run --temperature 0 \"Hello\"              the same answer every time
   wootz run --json \"Hello\" | jq .                one JSON object a line: each token, then the figures
+  wootz run --json-schema person.json \"A sailor\"  an answer that satisfies a JSON schema
+  wootz run --regex \"yes|no\" \"Is the sea salty?\"  an answer that a regular expression matches
 
 Standard output carries the answer and nothing else. The sampling options apply in the order
 in which they are kept by llama.cpp: bias, penalties, top-k, typical-p, top-p, min-p,
@@ -65,6 +68,8 @@ pub struct RunArguments {
     #[command(flatten)]
     sampling: SamplingOptions,
     #[command(flatten)]
+    structure: GrammarOptions,
+    #[command(flatten)]
     machine: MachineOptions,
 }
 
@@ -82,16 +87,24 @@ pub fn run(arguments: RunArguments) -> Result<(), Failure> {
         ));
     }
     let prompt = if interactive { None } else { Some(whole_prompt(target.prompt)?) };
+    let source = arguments.structure.source()?;
+    if interactive && source.is_some() {
+        return Err(Failure::Usage(
+            "a schema, grammar or regular expression needs a prompt; a chat is free".into(),
+        ));
+    }
     interrupt::install()?;
     let seed = arguments.sampling.seed();
-    let settings = AnswerSettings {
+    let mut settings = AnswerSettings {
         sampling: arguments.sampling.settings(),
         max_tokens: arguments.max_tokens,
         stops: arguments.stop,
         logprobs: arguments.logprobs.map_or(Logprobs::None, |count| Logprobs::Top(count.into())),
         start: if arguments.raw { Start::Continuation } else { Start::OwnText },
+        grammar: None,
     };
     let Loaded { checkpoint, model, tokenizer } = load(&path, &arguments.machine, ROOM)?;
+    settings.grammar = source.map(|source| grammar_options::compile(&source, &tokenizer)).transpose()?;
     let vocab = model.limits().vocab;
     wootz_engine::validate(&settings.sampling, vocab)?;
     let engine = Engine::start(model, EngineSettings { sequences: 1, ..EngineSettings::default() })?;
