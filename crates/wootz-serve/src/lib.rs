@@ -10,6 +10,7 @@ mod blocking;
 mod body;
 pub mod chat;
 pub mod completions;
+mod engine_figures;
 mod error;
 pub mod generation;
 mod health;

@@ -7,6 +7,7 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 
 use crate::app::AppState;
+use crate::engine_figures::EngineFigures;
 use crate::error::ApiError;
 use crate::openapi::KeyErrors;
 
@@ -25,6 +26,9 @@ use crate::openapi::KeyErrors;
 pub async fn show(State(state): State<AppState>) -> Result<Response, ApiError> {
     let mut registry = Registry::default();
     state.http().register(&mut registry);
+    if let Some(model) = state.loaded() {
+        registry.register_collector(Box::new(EngineFigures::new(model.engine.metrics())));
+    }
     let mut text = String::new();
     encode(&mut text, &registry).map_err(|_| ApiError::internal("the metrics could not be written"))?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";

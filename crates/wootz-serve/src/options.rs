@@ -215,7 +215,8 @@ impl GenerationOptions {
             },
             top_k: at_least_minus_one("top_k", self.top_k)?.unwrap_or(0),
             typical_p: self.typical_p.unwrap_or(1.0),
-            top_p: self.top_p.unwrap_or(1.0),
+            // 0 is in OpenAI's range: the likeliest token alone.
+            top_p: self.top_p.map_or(1.0, |share| if share == 0.0 { f32::MIN_POSITIVE } else { share }),
             min_p: self.min_p.unwrap_or(0.0),
             temperature: self.temperature.unwrap_or(1.0),
             // Any whole number is a seed: negative ones are as good as others.

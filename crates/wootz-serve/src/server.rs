@@ -156,17 +156,23 @@ async fn serve_connection(stream: TcpStream, app: axum::Router, state: AppState)
             response
         }
     });
+    let mut closing: watch::Receiver<Closing> = state.closing();
+    let late = *closing.borrow() != Closing::Open;
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(state.settings().head_time)
         .max_buf_size(64 << 10)
+        // Who comes when the server is closing gets one response, which says so.
+        .keep_alive(!late)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     let mut connection = std::pin::pin!(connection);
-    let mut closing: watch::Receiver<Closing> = state.closing();
-    tokio::select! {
-        // Whatever goes wrong on a connection is its client's affair.
-        _ = connection.as_mut() => return,
-        _ = closing.wait_for(|closing| *closing != Closing::Open) => connection.as_mut().graceful_shutdown(),
+    if !late {
+        tokio::select! {
+            biased;
+            // Whatever goes wrong on a connection is its client's affair.
+            _ = connection.as_mut() => return,
+            _ = closing.wait_for(|closing| *closing != Closing::Open) => connection.as_mut().graceful_shutdown(),
+        }
     }
     let _ = connection.await;
 }

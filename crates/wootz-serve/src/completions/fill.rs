@@ -78,3 +78,58 @@ pub fn tokens(tokenizer: &Tokenizer, before: &str, after: &str) -> Result<Vec<u3
     tokens.extend(middle);
     Ok(tokens)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// A tokenizer of two words and some special tokens.
+    fn tokenizer(special: &[&str]) -> Tokenizer {
+        let words = ["[UNK]", "before", "after"];
+        let vocabulary: serde_json::Map<_, _> = words
+            .iter()
+            .chain(special)
+            .enumerate()
+            .map(|(id, word)| ((*word).to_owned(), json!(id)))
+            .collect();
+        let added = special.iter().enumerate().map(|(number, content)| {
+            json!({"id": words.len() + number, "content": content, "special": true, "single_word": false,
+                "lstrip": false, "rstrip": false, "normalized": false})
+        });
+        let file = json!({
+            "version": "1.0",
+            "added_tokens": added.collect::<Vec<_>>(),
+            "normalizer": null,
+            "pre_tokenizer": {"type": "Whitespace"},
+            "post_processor": null,
+            "decoder": null,
+            "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+                "max_input_chars_per_word": 100, "vocab": vocabulary},
+        });
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("tokenizer.json"), file.to_string()).unwrap();
+        Tokenizer::from_folder(folder.path()).unwrap()
+    }
+
+    #[test]
+    fn each_family_has_its_order() {
+        for Family { prefix, suffix, middle, order } in &FAMILIES {
+            let special: Vec<&str> =
+                [*prefix, *suffix, *middle].into_iter().filter(|name| !name.is_empty()).collect();
+            // The ids are 3, 4, 5 in the order of the names.
+            let expected: &[u32] = match order {
+                PrefixFirst => &[3, 1, 4, 2, 5],
+                SuffixFirst => &[4, 2, 3, 1],
+            };
+            assert_eq!(tokens(&tokenizer(&special), "before", "after").unwrap(), expected, "{prefix}");
+        }
+    }
+
+    #[test]
+    fn a_model_without_such_tokens_is_told() {
+        let error = tokens(&tokenizer(&["<fim_prefix>"]), "before", "after").unwrap_err();
+        assert_eq!((error.status.as_u16(), error.param.as_deref()), (400, Some("suffix")));
+    }
+}

@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod bench_serve;
 pub mod completions;
+mod disk_options;
 pub mod doctor;
 pub mod info;
 pub mod perplexity;

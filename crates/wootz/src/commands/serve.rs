@@ -10,6 +10,7 @@ use wootz_engine::{Engine, EngineSettings, Policy};
 use wootz_serve::chat::ChatModel;
 use wootz_serve::{ApiKeys, Closing, Origins, ServeSettings, ServedModel, Server, ServerHandle};
 
+use super::disk_options::DiskOptions;
 use crate::failure::Failure;
 use crate::loading::{CacheRoom, Loaded, MachineOptions, StepRoom, load, spec};
 use crate::model_path;
@@ -44,6 +45,8 @@ pub struct ServeArguments {
     listening: ListeningOptions,
     #[command(flatten)]
     engine: EngineOptions,
+    #[command(flatten)]
+    disk: DiskOptions,
     #[command(flatten)]
     machine: MachineOptions,
 }
@@ -184,8 +187,9 @@ fn load_model(arguments: &ServeArguments, path: &Path) -> Result<(ServedModel, F
     let context = arguments.machine.context.tokens(&spec(&checkpoint)?)?;
     let limits = model.limits();
     let figures = Figures { context, pages: limits.pages, page_bytes: model.cache().page_bytes(), parallel };
-    let engine = Engine::start(model, arguments.engine.settings())?;
     let chat = ChatModel::from_checkpoint(&checkpoint, &tokenizer, limits.vocab)?;
+    let disk = arguments.disk.settings(&checkpoint, &arguments.machine.device)?;
+    let engine = Engine::start(model, EngineSettings { disk, ..arguments.engine.settings() })?;
     let served = ServedModel {
         name: arguments.name.clone().unwrap_or_else(|| name_of(path)),
         engine,
