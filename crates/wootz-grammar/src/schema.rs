@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use crate::{GrammarError, GrammarLimits};
 
-/// Space between the tokens of JSON text: enough to indent deeply, never without end.
-const SPACE: &str = r"[ \t\n\r]{1,64}";
+/// Space between the tokens of JSON text: a blank, or a new line with room to indent. A model that does not know JSON
+/// would spend its tokens on more.
+const SPACE: &str = r" |\r?\n[ \t]{0,20}";
 
 /// Keywords whose value maps names to schemas.
 const MAPS: [&str; 5] = ["properties", "patternProperties", "$defs", "definitions", "dependentSchemas"];

@@ -23,7 +23,7 @@ class Boat(BaseModel):
     """A boat."""
 
     name: str = Field(max_length=12)
-    sails: int
+    sails: int = Field(ge=0, le=9)
 
 
 def main():

@@ -117,15 +117,15 @@ def tools():
 class Boat(BaseModel):
     name: str = Field(max_length=12)
     colour: str = Field(max_length=12)
-    sails: int
+    sails: int = Field(ge=0, le=9)
 
 
 def structured():
-    answer = client.chat.completions.parse(model=MODEL, messages=STORY, response_format=Boat, max_tokens=256, seed=1)
+    answer = client.chat.completions.parse(model=MODEL, messages=STORY, response_format=Boat, max_tokens=400, temperature=0)
     assert isinstance(answer.choices[0].message.parsed, Boat), answer
     answer = chat(
         n=2,
-        max_completion_tokens=256,
+        max_completion_tokens=400,
         response_format={"type": "json_schema", "json_schema": {"name": "choice", "schema": {"enum": ["red", "blue"]}}},
     )
     assert all(json.loads(choice.message.content) in ("red", "blue") for choice in answer.choices), answer
