@@ -141,6 +141,11 @@ impl Group {
         self.request.prompt_logprobs.unwrap_or(0)
     }
 
+    /// Whether its sequences have slots.
+    pub(crate) fn is_running(&self) -> bool {
+        matches!(self.state, GroupState::Running(_))
+    }
+
     /// Sequences that it needs now.
     pub(crate) fn wanted_slots(&self) -> usize {
         match &self.state {

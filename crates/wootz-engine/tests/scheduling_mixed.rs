@@ -258,3 +258,55 @@ proptest! {
         prop_assert_eq!(run.scheduler.pages().held, 0);
     }
 }
+
+fn run_of(visits: &[Visit], limits: StepLimits, ahead: bool) -> Run<'_> {
+    Run {
+        scheduler: Scheduler::new(limits, &EngineSettings::default()),
+        model: FakeModel::new(limits),
+        visits,
+        outcomes: HashMap::new(),
+        cancelled: HashSet::new(),
+        stopped: HashSet::new(),
+        ahead,
+    }
+}
+
+fn visit(request: Request, arrives: usize) -> Visit {
+    Visit { request, arrives, cancels: None, stops: None }
+}
+
+#[test]
+fn requests_that_come_together_compute_what_they_share_once() {
+    for ahead in [false, true] {
+        let limits = StepLimits { vocab: VOCAB, positions: 96, rows: 256, samples: 32, pages: 64 };
+        let shared = |_| visit(Request::new((0..40).map(|token| token % 3).collect(), vec![END]), 0);
+        let visits: Vec<Visit> = (0..4).map(shared).collect();
+        let mut run = run_of(&visits, limits, ahead);
+        run.whole();
+        run.verify();
+        assert_eq!(run.scheduler.counts().tokens.prompt_computed, 40 + 3 * 8);
+    }
+}
+
+/// The answers of the request that gives its pages up share what they can when it starts again: if each computed the
+/// prompt for itself, the pool would not hold them, and nobody but itself could give pages up.
+#[test]
+fn answers_that_start_again_in_a_pool_that_just_holds_them_share_their_prompt() {
+    for ahead in [false, true] {
+        let limits = StepLimits { vocab: VOCAB, positions: 256, rows: 256, samples: 32, pages: 14 };
+        let several = Request {
+            answers: Answers::Sampled(NonZeroUsize::new(3).expect("not zero")),
+            scheduling: Scheduling { priority: -1, ..Scheduling::default() },
+            ..Request::new((0..100).map(|token| token % 7).collect(), Vec::new())
+        };
+        let other = Request {
+            max_tokens: NonZeroUsize::new(170),
+            ..Request::new((0..40).map(|token| 10 + token % 3).collect(), Vec::new())
+        };
+        let visits = [visit(several, 0), visit(other, 2)];
+        let mut run = run_of(&visits, limits, ahead);
+        run.whole();
+        run.verify();
+        assert!(run.scheduler.counts().preemptions > 0);
+    }
+}

@@ -219,9 +219,15 @@ impl Scheduler {
             match &mut self.slots[part.slot] {
                 Slot::Running(sequence) => {
                     sequence.under_way -= 1;
-                    failed.push(sequence.request);
+                    failed.push(part.request);
                 }
-                _ => self.left(part.slot),
+                _ => {
+                    self.left(part.slot);
+                    // Answers that forked from one that is gone hold pages that this step was to compute.
+                    if matches!(self.groups.get(&part.request), Some(group) if group.is_running()) {
+                        failed.push(part.request);
+                    }
+                }
             }
         }
         for id in failed {

@@ -113,6 +113,8 @@ impl Scheduler {
             group.beams.as_mut().map(|search| std::mem::take(&mut search.complete)).unwrap_or_default();
         if complete.is_empty() {
             events.push(about(id, 0, EventKind::Failed(EngineError::NoTokenLeft)));
+            self.end_group(id);
+            return;
         }
         for (answer, found) in
             (0..answers).zip(complete.iter().chain(std::iter::repeat(complete.last()).flatten()))

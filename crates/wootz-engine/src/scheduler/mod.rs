@@ -106,6 +106,7 @@ struct Planned {
 #[derive(Debug, Clone, Copy)]
 struct Part {
     slot: usize,
+    request: RequestId,
     /// Its sequence has computed so many tokens after the step.
     end: usize,
     /// The first of the sample rows that tell of the prompt's tokens, how many there are, and the first token told of.

@@ -6,7 +6,7 @@ use wootz_backend::cache::pages_for;
 use wootz_backend::step::{PAGE_TOKENS, PageCopy, SequenceSlice, Step, pending};
 
 use crate::budget::{StepLoad, StepShape};
-use crate::sequence::{Awaited, Sequence};
+use crate::sequence::{Awaited, Sequence, Sharing};
 
 use super::admission::{Reuse, usable};
 use super::room::Room;
@@ -96,7 +96,22 @@ impl Scheduler {
             {
                 *left -= rows;
                 chosen.push(Chosen { slot, rows, copy });
+                self.note_computing(slot, rows);
             }
+        }
+    }
+
+    /// Notes the blocks that the chosen rows of a sequence fill, before others choose theirs: whoever has the same
+    /// beginning waits for them. Blocks that will not be in the prefix cache are nothing to wait for.
+    fn note_computing(&mut self, slot: usize, rows: usize) {
+        let Slot::Running(sequence) = &mut self.slots[slot] else { return };
+        if sequence.sharing != Sharing::Open {
+            return;
+        }
+        let end = (sequence.computed + rows).min(sequence.tokens.len());
+        for index in sequence.computed / PAGE_TOKENS..end / PAGE_TOKENS {
+            let key = sequence.key(index, &self.root);
+            self.computing.entry(key).or_insert(slot);
         }
     }
 
@@ -122,13 +137,9 @@ impl Scheduler {
                 step.sample_rows.extend(rows.map(|row| row as u32));
             }
         }
-        let blocks = start / PAGE_TOKENS..end.min(sequence.tokens.len()) / PAGE_TOKENS;
         if rows > 1 {
-            for index in blocks {
-                let key = sequence.key(index, &self.root);
-                self.computing.entry(key).or_insert(slot);
-                self.counts.prefix.misses += u64::from((index + 1) * PAGE_TOKENS <= sequence.prompt);
-            }
+            let blocks = start / PAGE_TOKENS..end.min(sequence.prompt) / PAGE_TOKENS;
+            self.counts.prefix.misses += blocks.len() as u64;
         }
         let of_prompt = end.min(sequence.prompt).saturating_sub(start);
         self.counts.tokens.prompt_computed += of_prompt as u64;
@@ -140,7 +151,7 @@ impl Scheduler {
         }
         sequence.computed = end;
         sequence.under_way += 1;
-        Part { slot, end, scores, sample, pending: before }
+        Part { slot, request: sequence.request, end, scores, sample, pending: before }
     }
 }
 
