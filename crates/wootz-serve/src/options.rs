@@ -271,8 +271,33 @@ impl GenerationOptions {
             let message = "a beam search compares whole answers: use_beam_search excludes stop; stop_token_ids is possible";
             return Err(ApiError::invalid("use_beam_search", message));
         }
+        self.check_nothing_is_drawn()?;
         let length_penalty = self.length_penalty.unwrap_or(1.0);
         Ok(Answers::Beams(BeamSearch { width: count, length_penalty }))
+    }
+
+    /// A beam search compares answers by the model's own probabilities. A temperature of 0 or 1 says as much.
+    fn check_nothing_is_drawn(&self) -> Result<(), ApiError> {
+        let given = [
+            ("temperature", self.temperature.is_some_and(|value| value != 0.0 && value != 1.0)),
+            ("top_p", self.top_p.is_some_and(|value| value != 1.0)),
+            ("top_k", self.top_k.is_some_and(|value| value > 0)),
+            ("min_p", self.min_p.is_some_and(|value| value != 0.0)),
+            ("typical_p", self.typical_p.is_some_and(|value| value != 1.0)),
+            ("repetition_penalty", self.repetition_penalty.is_some_and(|value| value != 1.0)),
+            ("repeat_penalty", self.repeat_penalty.is_some_and(|value| value != 1.0)),
+            ("frequency_penalty", self.frequency_penalty.is_some_and(|value| value != 0.0)),
+            ("presence_penalty", self.presence_penalty.is_some_and(|value| value != 0.0)),
+        ];
+        match given.into_iter().find(|(_, given)| *given) {
+            None => Ok(()),
+            Some((name, _)) => {
+                let message = format!(
+                    "a beam search draws nothing: use_beam_search excludes {name}; logit_bias is possible"
+                );
+                Err(ApiError::invalid(name, message))
+            }
+        }
     }
 
     fn stops(&self) -> Result<Vec<String>, ApiError> {

@@ -66,6 +66,13 @@ fn cases() -> Vec<Case> {
         (json!({"prompt": "a", "use_beam_search": true, "stop": "x"}), 400, Some("use_beam_search"), "stop"),
         (json!({"prompt": "a", "use_beam_search": true, "echo": true}), 400, Some("echo"), "use_beam_search"),
         (
+            json!({"prompt": "a", "use_beam_search": true, "temperature": 0.5}),
+            400,
+            Some("temperature"),
+            "use_beam_search",
+        ),
+        (json!({"prompt": "a", "use_beam_search": true, "top_k": 5}), 400, Some("top_k"), "use_beam_search"),
+        (
             json!({"prompt": "a", "stream_options": {"include_usage": true}}),
             400,
             Some("stream_options"),
