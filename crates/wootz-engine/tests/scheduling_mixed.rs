@@ -148,7 +148,11 @@ impl Run<'_> {
                 self.model.submit(&step, &self.scheduler.draws()).expect("a planned step is a valid step");
             }
         } else if self.scheduler.under_way() == 0 {
-            let Some(step) = self.scheduler.plan(Duration::ZERO) else { return Vec::new() };
+            let Some(step) = self.scheduler.plan(Duration::ZERO) else {
+                // Nobody would wake the engine's thread.
+                assert!(self.scheduler.is_idle(), "nothing is planned, and somebody waits");
+                return Vec::new();
+            };
             step.validate(&self.model.limits()).expect("a planned step is a valid step");
             return match self.model.forward(&step) {
                 Ok(logits) => self.scheduler.apply(logits),
@@ -156,6 +160,7 @@ impl Run<'_> {
             };
         }
         if self.scheduler.under_way() == 0 {
+            assert!(self.scheduler.is_idle(), "nothing is planned, and somebody waits");
             return Vec::new();
         }
         match self.model.collect() {
