@@ -87,6 +87,7 @@ impl Worker {
 
     /// Works until the engine is dropped.
     pub(crate) fn run(mut self, inbox: &Receiver<Command>) {
+        self.publish();
         loop {
             match catch_unwind(AssertUnwindSafe(|| self.turn(inbox))) {
                 Ok(Next::Work) => {}

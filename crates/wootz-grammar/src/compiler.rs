@@ -100,6 +100,14 @@ impl GrammarCompiler {
                 other => GrammarError::source(other.kind(), message),
             }
         })?;
-        Ok(Grammar::new(parser, self.vocabulary.clone()))
+        let grammar = Grammar::new(parser, self.vocabulary.clone());
+        // What no text can follow shows where the first token is asked for.
+        match grammar.clone().check_beginning() {
+            Ok(()) => Ok(grammar),
+            Err(GrammarError::Failed(_)) => {
+                Err(GrammarError::source(source.kind(), "it allows no text at all"))
+            }
+            Err(error) => Err(error),
+        }
     }
 }

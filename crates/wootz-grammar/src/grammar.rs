@@ -40,6 +40,11 @@ impl Grammar {
         }
     }
 
+    /// Whether there is a first token, or an end.
+    pub(crate) fn check_beginning(&mut self) -> Result<(), GrammarError> {
+        self.matcher.compute_mask_or_eos().map(drop).map_err(|error| self.error(&error.to_string()))
+    }
+
     /// Goes on past a token. A refused token leaves the state as it was.
     ///
     /// # Errors

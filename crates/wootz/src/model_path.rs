@@ -65,7 +65,7 @@ pub fn find(named: Option<&Path>) -> Result<PathBuf, Failure> {
     ancestors.map(|folder| folder.join(DEFAULT_MODEL)).find(|path| path.is_file()).ok_or_else(|| {
         Failure::with_next(
             format!("no model was named, and {DEFAULT_MODEL} is in no folder above this one or the program"),
-            "pass a model: `wootz run path/to/model.gguf \"…\"`, or run from the repository, which has one",
+            "name a GGUF file or a Hugging Face folder after the command, or run from the repository, which has a model",
         )
     })
 }

@@ -120,14 +120,16 @@ impl Scheduler {
             if sequence.under_way == 0 {
                 sequence.settled = sequence.computed;
             }
-            self.counts.prefix.hits += 1;
-            let of_prompt = PAGE_TOKENS.min(sequence.prompt.saturating_sub(sequence.computed - PAGE_TOKENS));
-            let tokens = &mut self.counts.tokens;
-            match sequence.computed / PAGE_TOKENS <= sequence.fetched {
-                true => tokens.prompt_reused_from_disk += of_prompt as u64,
-                false => tokens.prompt_reused_from_memory += of_prompt as u64,
-            }
+            // What a preempted request finds again was counted when it began.
             if !group.preempted {
+                self.counts.prefix.hits += 1;
+                let of_prompt =
+                    PAGE_TOKENS.min(sequence.prompt.saturating_sub(sequence.computed - PAGE_TOKENS));
+                let tokens = &mut self.counts.tokens;
+                match sequence.computed / PAGE_TOKENS <= sequence.fetched {
+                    true => tokens.prompt_reused_from_disk += of_prompt as u64,
+                    false => tokens.prompt_reused_from_memory += of_prompt as u64,
+                }
                 sequence.reused += PAGE_TOKENS;
             }
         }

@@ -137,7 +137,8 @@ impl Scheduler {
                 step.sample_rows.extend(rows.map(|row| row as u32));
             }
         }
-        if rows > 1 {
+        let preempted = self.groups.get(&sequence.request).is_some_and(|group| group.preempted);
+        if rows > 1 && !preempted {
             let blocks = start / PAGE_TOKENS..end.min(sequence.prompt) / PAGE_TOKENS;
             self.counts.prefix.misses += blocks.len() as u64;
         }

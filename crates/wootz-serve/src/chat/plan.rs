@@ -110,6 +110,10 @@ pub fn plan(model: &ServedModel, body: &[u8]) -> Result<Plan, ApiError> {
     })
 }
 
+/// Template variables that the request's own fields decide.
+const RESERVED_VARIABLES: [&str; 5] =
+    ["messages", "tools", "add_generation_prompt", "bos_token", "eos_token"];
+
 /// The prompt, by the model's template.
 fn prompt_text(
     model: &ServedModel,
@@ -123,7 +127,12 @@ fn prompt_text(
     let messages = format.prepare(&messages, &tools.shown);
     let shown = format.prepare_tools(&tools.shown);
     let mut variables = format.variables(&shown, &Clock::System.strftime("%B %d, %Y %H:%M:%S"));
-    variables.extend(chat.chat_template_kwargs.clone().unwrap_or_default());
+    let given = chat.chat_template_kwargs.clone().unwrap_or_default();
+    if let Some(name) = RESERVED_VARIABLES.iter().find(|name| given.contains_key(**name)) {
+        let message = format!("`{name}` is what the request itself gives the template: set it there");
+        return Err(ApiError::invalid("chat_template_kwargs", message));
+    }
+    variables.extend(given);
     reasoning.set_variables(model.chat.template(), &mut variables);
     set_verbosity(model, chat, &mut variables)?;
     if let Some(documents) = &chat.documents {
