@@ -2,7 +2,9 @@
 //!
 //! A step gives every running answer its next token, and has room for rows of prompts besides. More of them make the
 //! step longer, and all answers wait for it. So a step may take at most [`SLOWDOWN`] times as long as it would without
-//! prompts, and not longer than the target if that can be met; what that means in rows is learned from the steps that were run.
+//! prompts. Within that it aims at the target, but leaves prompts room ([`LEAST_SLOWDOWN`]) where a step without any takes
+//! nearly as long as the target or longer: prompts that starve keep the batch half empty, which costs everybody more. What
+//! that means in rows is learned from the steps that were run.
 
 mod cost;
 
@@ -15,8 +17,8 @@ use cost::{Shape, StepCost};
 /// How many times as long as without prompts a step may take while answers stream.
 pub const SLOWDOWN: f64 = 2.0;
 
-/// The same where even a step without prompts takes longer than the target, which then cannot be met.
-pub const LATE_SLOWDOWN: f64 = 1.5;
+/// How many times as long it may take whatever the target is.
+pub const LEAST_SLOWDOWN: f64 = 1.5;
 
 /// A step is aimed to end a little before its limit: the estimate is a mean, and limits are for nearly all steps.
 const HEADROOM: f64 = 0.9;
@@ -181,7 +183,7 @@ impl StepBudget {
         }
         let quiet = Shape { decode_rows, prompt_rows: 0.0, attended: decode_attended };
         let quiet = self.cost.seconds(quiet);
-        if quiet > target { LATE_SLOWDOWN * quiet } else { target.min(SLOWDOWN * quiet) }
+        target.clamp(LEAST_SLOWDOWN * quiet, SLOWDOWN * quiet)
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) struct Group {
     /// What was asked for; the prompt has gone to the first answer.
     request: Request,
     vocab: usize,
-    end_tokens: Arc<[u32]>,
+    pub(crate) end_tokens: Arc<[u32]>,
     limit: Limit,
     pub(crate) arrived: Duration,
     /// How long it waited for its first start.
@@ -173,11 +173,6 @@ impl Group {
             sampler: Sampler::new(sampling, self.request.logprobs, self.vocab)?,
             guide: AnswerGuide::new(self.request.guide.clone(), &self.end_tokens, self.vocab),
         }))
-    }
-
-    /// The sampler's settings and what else is wanted with a token.
-    pub(crate) fn request(&self) -> &Request {
-        &self.request
     }
 }
 

@@ -13,7 +13,7 @@ use crate::request::RequestId;
 use crate::sampler::Place;
 use crate::sequence::{Sequence, Sharing};
 
-use super::{Part, Planned, Scheduler, Slot, UnderWay, about};
+use super::{Part, Planned, Scheduler, Slot, UnderWay, about, computes_no_more};
 
 /// What a step gave.
 #[derive(Debug, Clone, Copy)]
@@ -28,7 +28,7 @@ impl<'a> Results<'a> {
     /// The logits of a sample row, where there are any.
     pub(super) fn logits(self, sample: usize) -> Option<&'a [f32]> {
         match self {
-            Results::Logits { logits, vocab } => Some(&logits[sample * vocab..][..vocab]),
+            Results::Logits { logits, vocab } => Some(row(logits, vocab, sample)),
             Results::Drawn(_) => None,
         }
     }
@@ -37,7 +37,7 @@ impl<'a> Results<'a> {
     fn choose(self, sample: usize, sequence: &mut Sequence) -> Result<Sampled, EngineError> {
         match self {
             Results::Logits { logits, vocab } => {
-                let logits = &logits[sample * vocab..][..vocab];
+                let logits = row(logits, vocab, sample);
                 let draw = sequence.generated() as u64;
                 let allowed = sequence.guide.allowed()?;
                 sequence.sampler.sample(logits, Place { context: &sequence.tokens, draw, allowed })
@@ -51,6 +51,11 @@ impl<'a> Results<'a> {
             },
         }
     }
+}
+
+/// The logits `[vocab]` of a sample row.
+fn row(logits: &[f32], vocab: usize, sample: usize) -> &[f32] {
+    &logits[sample * vocab..][..vocab]
 }
 
 impl Scheduler {
@@ -169,9 +174,7 @@ impl Scheduler {
             let index = sequence.entered;
             let key = sequence.key(index, &self.root);
             let parent = index.checked_sub(1).map(|before| sequence.known_keys()[before]);
-            if self.computing.get(&key) == Some(&slot) {
-                self.computing.remove(&key);
-            }
+            computes_no_more(&mut self.computing, slot, &[key]);
             let page = sequence.pages[index];
             match self.pages.enter(key, parent, page) {
                 Entered::Here => {
@@ -186,11 +189,7 @@ impl Scheduler {
                 }
                 Entered::Elsewhere(_) | Entered::Orphan => {
                     sequence.sharing = Sharing::Detached;
-                    let keys = &sequence.known_keys()[index..];
-                    let own = keys.iter().filter(|key| self.computing.get(*key) == Some(&slot));
-                    own.copied().collect::<Vec<_>>().iter().for_each(|key| {
-                        self.computing.remove(key);
-                    });
+                    computes_no_more(&mut self.computing, slot, &sequence.known_keys()[index..]);
                 }
             }
         }
@@ -235,17 +234,6 @@ impl Scheduler {
                 events.push(about(id, 0, EventKind::Failed(error.clone())));
                 self.end_group(id);
             }
-        }
-        events
-    }
-
-    /// Ends every request: the engine can't go on with any.
-    pub fn fail_all(&mut self, error: &EngineError) -> Vec<Event> {
-        let ids: Vec<RequestId> = self.groups.keys().copied().collect();
-        let mut events = Vec::new();
-        for id in ids {
-            events.push(about(id, 0, EventKind::Failed(error.clone())));
-            self.end_group(id);
         }
         events
     }

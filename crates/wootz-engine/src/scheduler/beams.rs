@@ -32,7 +32,7 @@ impl Scheduler {
         let Some(beams) = beams.filter(|beams| !beams.is_empty()) else { return };
         let Some(group) = self.groups.get_mut(&id) else { return };
         let tenant = group.scheduling().tenant;
-        let end_tokens = group.request().end_tokens.clone();
+        let end_tokens = group.end_tokens.clone();
         let Some(search) = &mut group.beams else { return };
         let length = beams[0].drawn.len() + 1;
         let followed = search.choose(&beams, &end_tokens);

@@ -256,14 +256,9 @@ impl Scheduler {
         self.host > 0
     }
 
-    /// The shape of the oldest step under way.
-    pub fn oldest_shape(&self) -> StepShape {
-        self.planned.front().map_or_else(StepShape::default, |planned| planned.shape)
-    }
-
     /// Notes how long the oldest step under way took; to be called before its results are taken in.
     pub fn took(&mut self, took: Duration) {
-        let shape = self.oldest_shape();
+        let shape = self.planned.front().map_or_else(StepShape::default, |planned| planned.shape);
         self.budget.observe(shape, took);
     }
 
@@ -338,6 +333,18 @@ impl Scheduler {
             Some(Draw { settings, logprobs, context: &sequence.tokens, pending: part.pending, index })
         };
         planned.parts.iter().filter_map(draw).collect()
+    }
+}
+
+/// Takes blocks of a slot's sequence off the list of those that steps under way compute.
+fn computes_no_more(computing: &mut HashMap<BlockKey, usize>, slot: usize, keys: &[BlockKey]) {
+    if computing.is_empty() {
+        return;
+    }
+    for key in keys {
+        if computing.get(key) == Some(&slot) {
+            computing.remove(key);
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::request::RequestId;
 use crate::sequence::Sequence;
 
 use super::admission::further_pages;
-use super::{Scheduler, Slot};
+use super::{Scheduler, Slot, computes_no_more};
 
 /// What became of the pages for a sequence's next rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,13 +114,8 @@ impl Scheduler {
             return None;
         };
         self.order.retain(|&other| other != slot);
-        if !self.computing.is_empty() {
-            for key in &sequence.known_keys()[sequence.entered.min(sequence.known_keys().len())..] {
-                if self.computing.get(key) == Some(&slot) {
-                    self.computing.remove(key);
-                }
-            }
-        }
+        let keys = sequence.known_keys();
+        computes_no_more(&mut self.computing, slot, &keys[sequence.entered.min(keys.len())..]);
         let pages = sequence.start_over();
         match std::mem::take(&mut sequence.under_way) {
             0 => {

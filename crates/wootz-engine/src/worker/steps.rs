@@ -10,23 +10,19 @@ use wootz_backend::BackendError;
 use super::{Worker, words};
 use crate::EngineError;
 use crate::event::Event;
+use crate::metrics::Recorder;
 use crate::request::Request;
-use crate::scheduler::{Drawing, UnderWay};
+use crate::scheduler::{Drawing, Scheduler, UnderWay};
 
 /// The steps that the device works on, and when.
 #[derive(Debug, Default)]
 pub(super) struct StepsUnderWay {
-    /// Oldest first.
-    started: VecDeque<Started>,
+    /// When each was started, oldest first.
+    started: VecDeque<Duration>,
     /// When the last step was done.
     done: Duration,
     /// How long the device was called for since the last look.
     device: Duration,
-}
-
-#[derive(Debug)]
-struct Started {
-    at: Duration,
 }
 
 impl StepsUnderWay {
@@ -35,12 +31,14 @@ impl StepsUnderWay {
         std::mem::take(&mut self.device)
     }
 
-    /// The oldest step is done: how long the device took. It began when the step before was done, if this
-    /// one had been submitted by then.
-    fn finish(&mut self, now: Duration) -> Option<Duration> {
+    /// The oldest step is done: notes how long the device took. It began when the step before was done, if this one had
+    /// been submitted by then.
+    fn finish(&mut self, now: Duration, recorder: &mut Recorder, scheduler: &mut Scheduler) {
         let before = std::mem::replace(&mut self.done, now);
-        let started = self.started.pop_front()?;
-        Some(now.saturating_sub(started.at.max(before)))
+        let Some(started) = self.started.pop_front() else { return };
+        let took = now.saturating_sub(started.max(before));
+        recorder.step(took);
+        scheduler.took(took);
     }
 }
 
@@ -63,7 +61,7 @@ impl Worker {
         while self.scheduler.under_way() < 2 {
             let Some(step) = self.scheduler.plan(self.begun.elapsed()) else { break };
             let at = self.begun.elapsed();
-            self.under_way.started.push_back(Started { at });
+            self.under_way.started.push_back(at);
             let Some(pipeline) = self.model.pipeline() else { return Vec::new() };
             let draws = self.scheduler.draws();
             let submitted = guarded(|| pipeline.submit(&step, &draws));
@@ -82,7 +80,7 @@ impl Worker {
         }
         let Some(step) = self.scheduler.plan(self.begun.elapsed()) else { return Vec::new() };
         let at = self.begun.elapsed();
-        self.under_way.started.push_back(Started { at });
+        self.under_way.started.push_back(at);
         self.scheduler.prepare_masks(&self.masks);
         let model = &mut *self.model;
         let computed = guarded(move || model.forward(&step));
@@ -90,10 +88,7 @@ impl Worker {
         self.under_way.device += now.saturating_sub(at);
         match computed {
             Ok(logits) => {
-                if let Some(took) = self.under_way.finish(now) {
-                    self.recorder.step(took);
-                    self.scheduler.took(took);
-                }
+                self.under_way.finish(now, &mut self.recorder, &mut self.scheduler);
                 self.scheduler.apply(logits)
             }
             Err(error) => self.fail(UnderWay::Oldest, error),
@@ -111,17 +106,10 @@ impl Worker {
         self.under_way.device += now.saturating_sub(at);
         match collected {
             Ok(drawn) => {
-                self.finish(now);
+                self.under_way.finish(now, &mut self.recorder, &mut self.scheduler);
                 self.scheduler.apply_drawn(&drawn)
             }
             Err(error) => self.fail(UnderWay::Oldest, error),
-        }
-    }
-
-    fn finish(&mut self, now: Duration) {
-        if let Some(took) = self.under_way.finish(now) {
-            self.recorder.step(took);
-            self.scheduler.took(took);
         }
     }
 

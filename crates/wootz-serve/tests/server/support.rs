@@ -146,6 +146,15 @@ pub fn served_model(options: &Options, controls: &Arc<Controls>) -> ServedModel 
     }
 }
 
+/// Lets steps go on when a test ends, also by a panic: else the engine's thread would wait for ever, and the test with it.
+pub struct Release(Arc<Controls>);
+
+impl Drop for Release {
+    fn drop(&mut self) {
+        self.0.release();
+    }
+}
+
 /// A running server.
 pub struct TestServer {
     pub address: SocketAddr,
@@ -153,6 +162,7 @@ pub struct TestServer {
     pub running: JoinHandle<()>,
     pub controls: Arc<Controls>,
     pub client: reqwest::Client,
+    _release: Release,
 }
 
 /// A response.
@@ -192,7 +202,10 @@ impl TestServer {
         let (address, handle) = (server.address(), server.handle());
         handle.install(model);
         let running = tokio::spawn(server.run());
-        Self { address, handle, running, controls, client: reqwest::Client::new() }
+        let _release = Release(Arc::clone(&controls));
+        // Every request on a connection of its own: a server that ends may close an idle one just when it is used again.
+        let client = reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap();
+        Self { address, handle, running, controls, client, _release }
     }
 
     pub fn url(&self, path: &str) -> String {
