@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (mut planning, mut taking_in) = (Vec::new(), Vec::new());
     while planning.len() < steps {
         let begun = Instant::now();
-        let Some(step) = scheduler.plan(Duration::ZERO) else { break };
+        let Some(step) = scheduler.plan(Duration::ZERO, Drawing::Device) else { break };
         let planned = begun.elapsed();
         let token = |row| Ok(Sampled { token: row as u32 % 1000, logprobs: None });
         let drawn: Vec<_> = (0..step.sample_rows.len()).map(token).collect();

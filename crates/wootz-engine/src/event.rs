@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::EngineError;
+use crate::prediction::DraftCounts;
 use crate::request::RequestId;
 use crate::sampler::{Sampled, SampledLogprobs};
 
@@ -86,4 +87,6 @@ pub struct Usage {
     pub generated: usize,
     /// Of those, how many are reasoning.
     pub reasoning: usize,
+    /// What became of the tokens of its prediction that were tried.
+    pub drafts: DraftCounts,
 }

@@ -11,6 +11,7 @@ use crate::EngineError;
 use crate::beam::BeamGroup;
 use crate::event::FinishReason;
 use crate::guide::AnswerGuide;
+use crate::prediction::Prediction;
 use crate::request::{Answers, Request, RequestId, Scheduling};
 use crate::sampler::{SampledLogprobs, Sampler};
 use crate::sequence::{Limit, Sequence, SequenceParts};
@@ -18,7 +19,7 @@ use crate::sequence::{Limit, Sequence, SequenceParts};
 /// A request that waits or runs.
 #[derive(Debug)]
 pub(crate) struct Group {
-    /// What was asked for; the prompt has gone to the first answer.
+    /// What was asked for; prompt and prediction have gone to the first answer.
     request: Request,
     vocab: usize,
     pub(crate) end_tokens: Arc<[u32]>,
@@ -57,25 +58,9 @@ impl Group {
         place: &Place,
         now: Duration,
     ) -> Result<Self, EngineError> {
-        let limits = place.limits;
-        let vocab = limits.vocab;
-        if request.prompt.is_empty() {
-            return Err(EngineError::EmptyPrompt);
-        }
-        if let Some(&token) = request.prompt.iter().find(|&&token| token as usize >= vocab) {
-            return Err(EngineError::TokenOutsideVocabulary { token, vocab });
-        }
+        let vocab = place.limits.vocab;
         let answers = request.answers.count();
-        if answers > place.sequences {
-            return Err(EngineError::Unsupported {
-                what: format!("{answers} answers to one request"),
-                possible: format!("this engine works on at most {} together", place.sequences),
-            });
-        }
-        let context = context_of(&request, &limits);
-        if request.prompt.len() >= context {
-            return Err(EngineError::ContextFull { prompt: request.prompt.len(), context });
-        }
+        let context = check(&request, place)?;
         let sampler = Sampler::new(request.sampling.clone(), request.logprobs, vocab)?;
         let guide = AnswerGuide::new(request.guide.clone(), &request.end_tokens, vocab);
         let beams = match request.answers {
@@ -105,6 +90,7 @@ impl Group {
             end_tokens: end_tokens.clone(),
             sampler,
             guide,
+            prediction: std::mem::take(&mut request.prediction),
         });
         // Each drawn answer computes the prompt's last token itself, for logits of its own. Beams fork after their first.
         first.halt = (!forked && beams.is_none()).then(|| length - 1);
@@ -172,6 +158,7 @@ impl Group {
             end_tokens: self.end_tokens.clone(),
             sampler: Sampler::new(sampling, self.request.logprobs, self.vocab)?,
             guide: AnswerGuide::new(self.request.guide.clone(), &self.end_tokens, self.vocab),
+            prediction: Prediction::default(),
         }))
     }
 }
@@ -184,6 +171,36 @@ pub(crate) struct Place {
     pub(crate) sequences: usize,
     /// Whether the device can't draw this request's tokens.
     pub(crate) host: bool,
+}
+
+/// Tokens that each of its answers can have, its prompt among them; or why a request can never be served.
+fn check(request: &Request, place: &Place) -> Result<usize, EngineError> {
+    let vocab = place.limits.vocab;
+    if request.prompt.is_empty() {
+        return Err(EngineError::EmptyPrompt);
+    }
+    let mut given = request.prompt.iter().chain(request.prediction.tokens());
+    if let Some(&token) = given.find(|&&token| token as usize >= vocab) {
+        return Err(EngineError::TokenOutsideVocabulary { token, vocab });
+    }
+    let answers = request.answers.count();
+    if answers > place.sequences {
+        return Err(EngineError::Unsupported {
+            what: format!("{answers} answers to one request"),
+            possible: format!("this engine works on at most {} together", place.sequences),
+        });
+    }
+    if request.answers != Answers::default() && !request.prediction.is_empty() {
+        return Err(EngineError::Unsupported {
+            what: "a prediction for several answers, or for those of a beam search,".into(),
+            possible: "ask for one answer, or leave the prediction out".into(),
+        });
+    }
+    let context = context_of(request, &place.limits);
+    match request.prompt.len() {
+        prompt if prompt >= context => Err(EngineError::ContextFull { prompt, context }),
+        _ => Ok(context),
+    }
 }
 
 /// Tokens that each answer of a request can have, its prompt among them: what the model and the pool hold. Answers share

@@ -18,6 +18,7 @@ mod metrics;
 mod pages;
 mod perplexity;
 mod policy;
+mod prediction;
 mod prefix;
 mod request;
 mod sampler;
@@ -47,6 +48,7 @@ pub use policy::{
     AGEING, DEFAULT_HORIZON, GENERATED_WEIGHT, GREATEST_PRIORITY, LONGEST_HORIZON, PROMPT_WEIGHT, Policy,
     Running, Standing, UnknownPolicy, Waiting, WaitingQueue,
 };
+pub use prediction::{DraftCounts, Prediction};
 pub use request::{Answers, BeamSearch, Request, RequestId, Scheduling, Tenant};
 pub use sampler::{
     Logprobs, PenaltyWindow, Place, Sampled, SampledLogprobs, Sampler, SamplingSettings, TokenLogprob,

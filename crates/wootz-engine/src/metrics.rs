@@ -121,6 +121,10 @@ pub struct TokenCounts {
     pub prompt_reused_from_disk: u64,
     /// Tokens of answers, end tokens not among them.
     pub generated: u64,
+    /// Tokens of predictions that were drawn, as foreseen.
+    pub drafts_accepted: u64,
+    /// Tokens of predictions that were computed in vain.
+    pub drafts_rejected: u64,
 }
 
 /// The pages of the key/value pool: together all there are.

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use crate::guide::Guide;
+use crate::prediction::Prediction;
 use crate::sampler::{Logprobs, SamplingSettings};
 
 /// A prompt to continue. Text, templates and stop strings are the caller's business: the engine sees tokens.
@@ -26,6 +27,8 @@ pub struct Request {
     pub answers: Answers,
     /// What steers the answer besides the sampler: a reasoning budget, a grammar.
     pub guide: Guide,
+    /// What the answer will probably be; empty: nobody knows. For one drawn answer only.
+    pub prediction: Prediction,
     /// When it runs, compared with others.
     pub scheduling: Scheduling,
 }
@@ -42,6 +45,7 @@ impl Request {
             prompt_logprobs: None,
             answers: Answers::default(),
             guide: Guide::default(),
+            prediction: Prediction::default(),
             scheduling: Scheduling::default(),
         }
     }

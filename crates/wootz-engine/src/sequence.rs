@@ -10,6 +10,7 @@ use crate::beam::Beam;
 use crate::block::BlockKey;
 use crate::event::{FinishReason, Usage};
 use crate::guide::AnswerGuide;
+use crate::prediction::{Drafting, Prediction};
 use crate::request::RequestId;
 use crate::sampler::Sampler;
 
@@ -49,6 +50,10 @@ pub(crate) struct Sequence {
     pub(crate) end_tokens: Arc<[u32]>,
     pub(crate) sampler: Sampler,
     pub(crate) guide: AnswerGuide,
+    /// How it follows its prediction.
+    pub(crate) drafting: Drafting,
+    /// Predicted tokens that the step under way computes after its last one.
+    pub(crate) drafts: Vec<u32>,
     /// In a beam search: the hypothesis that it follows.
     pub(crate) beam: Option<Beam>,
 }
@@ -90,12 +95,13 @@ pub(crate) struct SequenceParts {
     pub(crate) end_tokens: Arc<[u32]>,
     pub(crate) sampler: Sampler,
     pub(crate) guide: AnswerGuide,
+    pub(crate) prediction: Prediction,
 }
 
 impl Sequence {
     /// A sequence that has computed nothing and holds nothing.
     pub(crate) fn new(parts: SequenceParts) -> Self {
-        let SequenceParts { request, answer, prompt, limit, end_tokens, sampler, guide } = parts;
+        let SequenceParts { request, answer, prompt, limit, end_tokens, sampler, guide, prediction } = parts;
         Self {
             request,
             answer,
@@ -116,6 +122,8 @@ impl Sequence {
             end_tokens,
             sampler,
             guide,
+            drafting: Drafting::new(prediction),
+            drafts: Vec::new(),
             beam: None,
         }
     }
@@ -132,6 +140,7 @@ impl Sequence {
     pub(crate) fn start_over(&mut self) -> Vec<u32> {
         (self.computed, self.settled, self.entered) = (0, 0, 0);
         self.awaited = None;
+        self.drafts.clear();
         self.sharing = Sharing::Open;
         if let Some(beam) = &mut self.beam {
             beam.candidates.clear();
@@ -140,8 +149,11 @@ impl Sequence {
     }
 
     /// Tokens whose keys and values are still to be computed, the awaited one among them if the step before `step` draws
-    /// it; none if the awaited one is certain to be the last, or has to be known first.
+    /// it; none if the awaited one is certain to be the last, or has to be known first, as after drafts.
     pub(crate) fn pending(&self, step: u64) -> usize {
+        if !self.drafts.is_empty() {
+            return 0;
+        }
         let known = self.tokens.len();
         match self.awaited {
             None => self.halt.map_or(known, |halt| halt.min(known)) - self.computed,
@@ -149,6 +161,17 @@ impl Sequence {
             Some(awaited) if awaited.step + 1 != step => 0,
             Some(_) => known + 1 - self.computed,
         }
+    }
+
+    /// Predicted tokens that can be computed together with its last token, at most `most`: they take no page of their own.
+    pub(crate) fn draftable(&self, most: usize) -> &[u32] {
+        let known = self.tokens.len();
+        if self.awaited.is_some() || self.computed + 1 != known || self.halt.is_some() {
+            return &[];
+        }
+        let in_page = (self.pages.len() * PAGE_TOKENS).saturating_sub(known);
+        let in_answer = self.limit.tokens.saturating_sub(known + 1);
+        self.drafting.drafts(most.min(in_page).min(in_answer))
     }
 
     /// The key of full block `index` of its tokens.
@@ -182,7 +205,8 @@ impl Sequence {
     pub(crate) fn usage(&mut self) -> Usage {
         // A guide whose worker is gone has failed the answer already.
         let reasoning = self.guide.reasoning_tokens().unwrap_or(0);
-        Usage { prompt: self.prompt, reused: self.reused, generated: self.generated(), reasoning }
+        let (generated, drafts) = (self.generated(), self.drafting.counts());
+        Usage { prompt: self.prompt, reused: self.reused, generated, reasoning, drafts }
     }
 
     /// What a token that was chosen means: the answer goes on, or ends.
@@ -191,6 +215,7 @@ impl Sequence {
             return Ok(Some(FinishReason::EndToken(sampled.token)));
         }
         self.tokens.push(sampled.token);
+        self.drafting.observe(&self.tokens[self.prompt..]);
         let followed = self.guide.observe(sampled.token)?;
         if followed == crate::guide::Followed::Complete {
             return Ok(Some(FinishReason::GrammarComplete));

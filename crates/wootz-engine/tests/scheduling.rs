@@ -67,7 +67,7 @@ struct Answer {
 
 fn run(scheduler: &mut Scheduler, model: &mut FakeModel, answers: &mut HashMap<RequestId, Answer>) -> usize {
     let mut steps = 0;
-    while let Some(step) = scheduler.plan(NOW) {
+    while let Some(step) = scheduler.plan(NOW, Drawing::Host) {
         steps += 1;
         assert!(steps < 100_000, "the scheduler does not come to an end");
         scheduler.check();
@@ -81,7 +81,7 @@ fn run(scheduler: &mut Scheduler, model: &mut FakeModel, answers: &mut HashMap<R
 fn run_ahead(scheduler: &mut Scheduler, model: &mut FakeModel, answers: &mut HashMap<RequestId, Answer>) {
     while !scheduler.is_idle() {
         while scheduler.under_way() < 2 {
-            let Some(step) = scheduler.plan(NOW) else { break };
+            let Some(step) = scheduler.plan(NOW, Drawing::Device) else { break };
             model.submit(&step, &scheduler.draws()).expect("a planned step is a valid step");
         }
         scheduler.check();
@@ -171,7 +171,7 @@ proptest! {
             for (id, _) in cancelled.iter().filter(|(_, when)| *when == steps) {
                 scheduler.cancel(RequestId(*id));
             }
-            match scheduler.plan(NOW) {
+            match scheduler.plan(NOW, if ahead { Drawing::Device } else { Drawing::Host }) {
                 Some(step) if ahead => model.submit(&step, &scheduler.draws()).unwrap(),
                 Some(step) => drop(scheduler.apply(model.forward(&step).unwrap())),
                 None if scheduler.under_way() == 0 => break,
@@ -260,7 +260,7 @@ fn a_failed_step_leaves_no_prefix_of_a_request_that_was_cancelled_in_it() {
     let mut scheduler = Scheduler::new(limits, &settings(1));
     let prompt: Vec<u32> = (0..12).collect();
     scheduler.add(RequestId(0), request(prompt.clone(), 1, Some(4)), DRAWING, NOW).unwrap();
-    let step = scheduler.plan(NOW).unwrap();
+    let step = scheduler.plan(NOW, Drawing::Host).unwrap();
     scheduler.cancel(RequestId(0));
     // What the step was to write is undefined: it is not even run.
     drop(step);

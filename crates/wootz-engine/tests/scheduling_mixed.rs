@@ -28,6 +28,49 @@ struct Visit {
     cancels: Option<usize>,
     /// Which answer it stops, when that has so many tokens.
     stops: Option<(usize, usize)>,
+    guess: Guess,
+}
+
+/// What the caller expects the answer to be.
+#[derive(Debug, Clone)]
+enum Guess {
+    None,
+    /// The answer, after these changes: a place, how many tokens go there, and which come.
+    Edited(Vec<(usize, usize, Vec<u32>)>),
+    /// Anything.
+    Wild(Vec<u32>),
+}
+
+impl Guess {
+    /// The request with its prediction, if it may have one.
+    fn of(&self, request: &Request, limits: &StepLimits) -> Request {
+        let tokens = match self {
+            Guess::Edited(edits) if request.answers == Answers::default() => {
+                let mut text = request.prompt.clone();
+                if request.prompt.len() < reference::context(request, limits) {
+                    text = reference::answers(request, limits).remove(0).0;
+                }
+                for (place, gone, come) in edits {
+                    let place = place % (text.len() + 1);
+                    let end = (place + gone).min(text.len());
+                    text.splice(place..end, come.iter().copied());
+                }
+                text
+            }
+            Guess::Wild(tokens) if request.answers == Answers::default() => tokens.clone(),
+            Guess::None | Guess::Edited(_) | Guess::Wild(_) => Vec::new(),
+        };
+        Request { prediction: tokens.into(), ..request.clone() }
+    }
+}
+
+fn guesses() -> impl Strategy<Value = Guess> {
+    let edit = (0usize..40, 0usize..4, prop::collection::vec(0..VOCAB as u32, 0..4));
+    prop_oneof![
+        2 => Just(Guess::None),
+        3 => prop::collection::vec(edit, 0..3).prop_map(Guess::Edited),
+        1 => prop::collection::vec(0..VOCAB as u32, 1..60).prop_map(Guess::Wild),
+    ]
 }
 
 /// What came back.
@@ -61,23 +104,24 @@ fn visits() -> impl Strategy<Value = Vec<Visit>> {
         -1i32..2,
         0u64..2,
     );
-    let visit = (shape, life).prop_map(|((prompt, seed, max, scores, count, beams), life)| {
-        let (arrives, cancels, stops, priority, tenant) = life;
-        let count = NonZeroUsize::new(count).unwrap();
-        let answers = match beams {
-            None => Answers::Sampled(count),
-            Some(length_penalty) => Answers::Beams(BeamSearch { width: count, length_penalty }),
-        };
-        let request = Request {
-            sampling: SamplingSettings { seed, repetition_penalty: 1.1, ..SamplingSettings::plain(1.0) },
-            max_tokens: max.and_then(NonZeroUsize::new),
-            answers,
-            prompt_logprobs: scores,
-            scheduling: Scheduling { priority, deadline: None, tenant: Tenant(tenant) },
-            ..Request::new(prompt, vec![END])
-        };
-        Visit { request, arrives, cancels, stops }
-    });
+    let visit =
+        (shape, life, guesses()).prop_map(|((prompt, seed, max, scores, count, beams), life, guess)| {
+            let (arrives, cancels, stops, priority, tenant) = life;
+            let count = NonZeroUsize::new(count).unwrap();
+            let answers = match beams {
+                None => Answers::Sampled(count),
+                Some(length_penalty) => Answers::Beams(BeamSearch { width: count, length_penalty }),
+            };
+            let request = Request {
+                sampling: SamplingSettings { seed, repetition_penalty: 1.1, ..SamplingSettings::plain(1.0) },
+                max_tokens: max.and_then(NonZeroUsize::new),
+                answers,
+                prompt_logprobs: scores,
+                scheduling: Scheduling { priority, deadline: None, tenant: Tenant(tenant) },
+                ..Request::new(prompt, vec![END])
+            };
+            Visit { request, arrives, cancels, stops, guess }
+        });
     prop::collection::vec(visit, 1..12)
 }
 
@@ -112,7 +156,8 @@ impl Run<'_> {
             let id = RequestId(number as u64);
             if visit.arrives == step {
                 let drawing = if self.ahead { Drawing::Device } else { Drawing::Host };
-                match self.scheduler.add(id, visit.request.clone(), drawing, now) {
+                let request = visit.guess.of(&visit.request, &self.model.limits());
+                match self.scheduler.add(id, request, drawing, now) {
                     Ok(()) => drop(self.outcomes.insert(id, Outcome::default())),
                     Err(EngineError::ContextFull { context, .. }) => {
                         assert_eq!(context, reference::context(&visit.request, &self.model.limits()));
@@ -144,11 +189,11 @@ impl Run<'_> {
             EngineError::Backend(wootz_backend::BackendError::Device { reason: "a test".into() }.into());
         if self.ahead && !self.scheduler.needs_host() {
             while self.scheduler.under_way() < 2 {
-                let Some(step) = self.scheduler.plan(Duration::ZERO) else { break };
+                let Some(step) = self.scheduler.plan(Duration::ZERO, Drawing::Device) else { break };
                 self.model.submit(&step, &self.scheduler.draws()).expect("a planned step is a valid step");
             }
         } else if self.scheduler.under_way() == 0 {
-            let Some(step) = self.scheduler.plan(Duration::ZERO) else {
+            let Some(step) = self.scheduler.plan(Duration::ZERO, Drawing::Host) else {
                 // Nobody would wake the engine's thread.
                 assert!(self.scheduler.is_idle(), "nothing is planned, and somebody waits");
                 return Vec::new();
@@ -185,6 +230,7 @@ impl Run<'_> {
                 }
                 EventKind::Finished { reason, usage } => {
                     assert_eq!(usage.generated, answer.tokens.len());
+                    assert!(usage.drafts.accepted <= usage.generated + 1, "an end token may be foreseen");
                     answer.end = Some(reason);
                 }
                 EventKind::Prompted { .. } => assert!(!std::mem::replace(&mut outcome.prompted, true)),
@@ -277,7 +323,7 @@ fn run_of(visits: &[Visit], limits: StepLimits, ahead: bool) -> Run<'_> {
 }
 
 fn visit(request: Request, arrives: usize) -> Visit {
-    Visit { request, arrives, cancels: None, stops: None }
+    Visit { request, arrives, cancels: None, stops: None, guess: Guess::None }
 }
 
 #[test]

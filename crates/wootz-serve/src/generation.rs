@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wootz_engine::{
-    EngineError, EventKind, EventStream, Guide, Logprobs, Passed, Request, Sampled, SampledLogprobs,
-    StopFilter, Tenant, Usage,
+    EngineError, EventKind, EventStream, Guide, Logprobs, Passed, Prediction, Request, Sampled,
+    SampledLogprobs, StopFilter, Tenant, Usage,
 };
 use wootz_weights::tokenizer::{OwnedDecodeStream, SpecialText, TextStart, Tokenizer};
 
@@ -144,6 +144,7 @@ impl Generation {
             prompt_logprobs,
             answers: settings.answers,
             guide,
+            prediction: Prediction::default(),
             scheduling,
         })?;
         let answers = vec![answer; count];

@@ -9,7 +9,7 @@ use crate::group::{Group, GroupState, pages_until_next};
 use crate::request::RequestId;
 use crate::sequence::Sequence;
 
-use super::{Scheduler, Slot};
+use super::{Drawing, Scheduler, Slot};
 
 /// What the prefix cache has for a sequence's next block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,18 +21,24 @@ pub(super) enum Reuse {
 }
 
 impl Scheduler {
-    /// Starts waiting requests, in the queue's order, while there is room.
-    pub(super) fn admit(&mut self, now: Duration) {
+    /// Starts waiting requests, in the queue's order, while there is room and somebody can draw for them.
+    pub(super) fn admit(&mut self, now: Duration, drawing: Drawing) {
         while let Some(id) = self.queue.next() {
             let Some(group) = self.groups.get(&id) else {
                 self.queue.remove(id);
                 continue;
             };
-            if self.reserved + group.wanted_slots() > self.sequences || !self.has_pages_for(id) {
+            let undrawn = group.host && drawing == Drawing::Device;
+            if undrawn || !self.has_slots_for(group) || !self.has_pages_for(id) {
                 return;
             }
             self.start(id, now);
         }
+    }
+
+    /// Whether there are slots for a waiting request's answers.
+    pub(super) fn has_slots_for(&self, group: &Group) -> bool {
+        self.reserved + group.wanted_slots() <= self.sequences
     }
 
     /// Whether a waiting request's tokens, and the next ones of those that run, find pages.
@@ -73,6 +79,7 @@ impl Scheduler {
         group.queued.get_or_insert(now.saturating_sub(group.arrived));
         let wanted = group.wanted_slots();
         self.reserved += wanted;
+        self.host += usize::from(group.host);
         if !group.forked {
             self.unforked.push(id);
         }

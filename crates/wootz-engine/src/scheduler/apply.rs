@@ -6,9 +6,10 @@ use wootz_backend::sampling::{DrawFailure, Sampled};
 use wootz_backend::step::PAGE_TOKENS;
 
 use crate::EngineError;
-use crate::event::{Event, EventKind};
+use crate::event::{Event, EventKind, FinishReason};
 use crate::group::GroupState;
 use crate::pages::Entered;
+use crate::prediction::DraftCounts;
 use crate::request::RequestId;
 use crate::sampler::Place;
 use crate::sequence::{Sequence, Sharing};
@@ -58,6 +59,15 @@ fn row(logits: &[f32], vocab: usize, sample: usize) -> &[f32] {
     &logits[sample * vocab..][..vocab]
 }
 
+/// What a step draws for an answer.
+#[derive(Debug, Clone, Copy)]
+struct Drawn<'a> {
+    /// The sample row of its next token; those of the drafts follow.
+    sample: usize,
+    /// Tokens that may turn out to be the next ones.
+    drafts: &'a [u32],
+}
+
 impl Scheduler {
     /// Takes in the logits `[samples, vocab]` of the oldest step under way, and says what they mean for the requests.
     pub fn apply(&mut self, logits: &[f32]) -> Vec<Event> {
@@ -80,6 +90,9 @@ impl Scheduler {
                 continue;
             };
             sequence.under_way -= 1;
+            // Which of the drafts are right is to be seen.
+            let drafts = std::mem::take(&mut sequence.drafts);
+            sequence.computed -= drafts.len();
             sequence.settled = match sequence.under_way {
                 0 => sequence.computed,
                 _ => sequence.settled.max(part.end),
@@ -98,7 +111,7 @@ impl Scheduler {
                 }
                 Some(sample) => {
                     self.announce(id, part.slot, &mut events);
-                    self.next_token(part.slot, sample, results, &mut events)
+                    self.next_tokens(part.slot, Drawn { sample, drafts: &drafts }, results, &mut events)
                 }
             });
             if let Err(error) = told {
@@ -111,18 +124,59 @@ impl Scheduler {
         events
     }
 
-    /// Chooses the next token of an answer.
+    /// Chooses the next token of an answer, and further ones for as long as they were drafts: what the next is drawn from
+    /// was computed already then.
+    fn next_tokens(
+        &mut self,
+        slot: usize,
+        drawn: Drawn<'_>,
+        results: Results<'_>,
+        events: &mut Vec<Event>,
+    ) -> Result<(), EngineError> {
+        let mut accepted = 0;
+        let ended = loop {
+            let Some((token, ended)) = self.next_token(slot, drawn.sample + accepted, results, events)?
+            else {
+                return Ok(());
+            };
+            if drawn.drafts.get(accepted) != Some(&token) {
+                break ended;
+            }
+            accepted += 1;
+            if ended.is_some() {
+                break ended;
+            }
+            if let Slot::Running(sequence) = &mut self.slots[slot] {
+                sequence.computed += 1;
+                sequence.settled = sequence.computed;
+            }
+            self.enter_blocks(slot);
+        };
+        let Slot::Running(sequence) = &mut self.slots[slot] else { return Ok(()) };
+        let tried = DraftCounts { accepted, rejected: drawn.drafts.len() - accepted };
+        sequence.drafting.tried(tried);
+        self.counts.tokens.drafts_accepted += tried.accepted as u64;
+        self.counts.tokens.drafts_rejected += tried.rejected as u64;
+        if let Some(reason) = ended {
+            let (id, answer, usage) = (sequence.request, sequence.answer, sequence.usage());
+            events.push(about(id, answer, EventKind::Finished { reason, usage }));
+            self.finish(slot);
+        }
+        Ok(())
+    }
+
+    /// Chooses the next token of an answer, and says whether it was the last.
     fn next_token(
         &mut self,
         slot: usize,
         sample: usize,
         results: Results<'_>,
         events: &mut Vec<Event>,
-    ) -> Result<(), EngineError> {
-        let Slot::Running(sequence) = &mut self.slots[slot] else { return Ok(()) };
+    ) -> Result<Option<(u32, Option<FinishReason>)>, EngineError> {
+        let Slot::Running(sequence) = &mut self.slots[slot] else { return Ok(None) };
         let (id, answer) = (sequence.request, sequence.answer);
         let sampled = results.choose(sample, sequence)?;
-        let before = sequence.tokens.len();
+        let (before, token) = (sequence.tokens.len(), sampled.token);
         let ended = sequence.take(&sampled)?;
         if sequence.tokens.len() > before {
             events.push(about(id, answer, EventKind::Token(sampled)));
@@ -131,12 +185,7 @@ impl Scheduler {
                 self.queue.served(group.scheduling().tenant, 1);
             }
         }
-        if let Some(reason) = ended {
-            let usage = sequence.usage();
-            events.push(about(id, answer, EventKind::Finished { reason, usage }));
-            self.finish(slot);
-        }
-        Ok(())
+        Ok(Some((token, ended)))
     }
 
     /// Says once that a request's prompt is computed.

@@ -65,7 +65,7 @@ pub struct Scheduler {
     computing: HashMap<BlockKey, usize>,
     /// The parent of all first blocks.
     root: BlockKey,
-    /// Requests that the device can't draw for.
+    /// Running requests that the device can't draw for.
     host: usize,
     counts: Counts,
     disk: DiskTier,
@@ -126,7 +126,7 @@ pub enum UnderWay {
     Newest,
 }
 
-/// Who can draw a request's tokens.
+/// Who can draw a request's tokens, or draws a step's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Drawing {
     /// The device: its steps may follow each other without a wait.
@@ -175,7 +175,6 @@ impl Scheduler {
         let host = drawing == Drawing::Host;
         let place = Place { limits: self.limits, sequences: self.sequences, host };
         let group = Group::new(id, request, &place, now)?;
-        self.host += usize::from(group.host);
         self.line_up(id, &group, Standing::New);
         self.groups.insert(id, group);
         Ok(())
@@ -251,9 +250,11 @@ impl Scheduler {
         self.planned.len()
     }
 
-    /// Whether some request's tokens must be drawn here, so that each step is waited for.
+    /// Whether tokens of the next step must be drawn here, so that each step is waited for: those of a request that runs,
+    /// or of one that would start.
     pub fn needs_host(&self) -> bool {
-        self.host > 0
+        let first = self.queue.next().and_then(|id| self.groups.get(&id));
+        self.host > 0 || first.is_some_and(|group| group.host && self.has_slots_for(group))
     }
 
     /// Notes how long the oldest step under way took; to be called before its results are taken in.

@@ -5,36 +5,44 @@ use std::time::Duration;
 use wootz_backend::cache::pages_for;
 use wootz_backend::step::{PAGE_TOKENS, PageCopy, SequenceSlice, Step, pending};
 
-use crate::budget::{StepLoad, StepShape};
+use crate::budget::{LEAST_ROWS, StepLoad, StepShape};
 use crate::sequence::{Awaited, Sequence, Sharing};
 
 use super::admission::{Reuse, usable};
 use super::room::Room;
-use super::{Part, Planned, Scheduler, Slot};
+use super::{Drawing, Part, Planned, Scheduler, Slot};
 
 /// Rows that a sequence gets in the step that is being planned.
 #[derive(Debug, Clone, Copy)]
 struct Chosen {
     slot: usize,
     rows: usize,
+    /// Further rows, of tokens that are predicted to follow.
+    drafts: usize,
     copy: Option<PageCopy>,
 }
 
 impl Scheduler {
     /// The next step; `None` when there is nothing to compute, or nothing before a step under way is done. `now` is the
     /// time since the engine's start.
-    pub fn plan(&mut self, now: Duration) -> Option<Step> {
+    ///
+    /// Who draws the step's tokens is the device only if [`Self::needs_host`] says that it can; its steps may follow each
+    /// other before their results are known. Those whose tokens are drawn here may have drafts in them.
+    pub fn plan(&mut self, now: Duration, drawing: Drawing) -> Option<Step> {
         self.fork_ready();
-        self.admit(now);
+        self.admit(now, drawing);
         let order = self.order.clone();
         let mut chosen = Vec::with_capacity(order.len());
         self.choose_answers(&order, &mut chosen);
+        if drawing == Drawing::Host {
+            self.choose_drafts(&mut chosen);
+        }
         self.choose_prompts(&order, &mut chosen);
         // Who gave its pages up for another's rows has none.
         chosen.retain(|chosen| matches!(self.slots[chosen.slot], Slot::Running(_)));
         if chosen.is_empty() {
             // A request may have found all of its prompt but the last token: its answers can begin right now.
-            return if self.fork_ready() { self.plan(now) } else { None };
+            return if self.fork_ready() { self.plan(now, drawing) } else { None };
         }
         let mut step = Step::default();
         let (mut parts, mut shape) = (Vec::with_capacity(chosen.len()), StepShape::default());
@@ -54,22 +62,48 @@ impl Scheduler {
             if sequence.pending(self.next_step) == 1
                 && let Room::For { copy, .. } = self.make_room(slot, 1)
             {
-                chosen.push(Chosen { slot, rows: 1, copy });
+                chosen.push(Chosen { slot, rows: 1, drafts: 0, copy });
             }
         }
     }
 
-    /// The rows that are left, for prompts in the order of their start.
-    fn choose_prompts(&mut self, order: &[usize], chosen: &mut Vec<Chosen>) {
+    /// Drafts beside the rows of answers. What is known to be needed goes first: they take no page, leave rows for
+    /// prompts, and if others stream, get no more than half of what may be added to the step on their account.
+    fn choose_drafts(&self, chosen: &mut [Chosen]) {
+        let answers = self.order.len();
+        let rows = self.limits.rows.saturating_sub(answers + LEAST_ROWS);
+        let mut left = rows.min(self.limits.samples.saturating_sub(answers));
+        if chosen.len() > 1 {
+            left = left.min(self.budget.prompt_rows(self.load(chosen)) / 2);
+        }
+        for index in 0..chosen.len() {
+            let share = left.div_ceil(chosen.len() - index);
+            if let Slot::Running(sequence) = &self.slots[chosen[index].slot] {
+                chosen[index].drafts = sequence.draftable(share).len();
+                left -= chosen[index].drafts;
+            }
+        }
+    }
+
+    /// What the rows of answers come to.
+    fn load(&self, chosen: &[Chosen]) -> StepLoad {
         let mut load = StepLoad::default();
-        for chosen in chosen.iter() {
+        for chosen in chosen {
             if let Slot::Running(sequence) = &self.slots[chosen.slot] {
                 load.decode_rows += 1;
                 load.decode_attended += sequence.computed + 1;
+                load.prompt_at = load.prompt_at.max(sequence.computed + 1);
             }
         }
-        // Each running sequence may want the logits of one row; the others can tell of a prompt's tokens.
-        let mut samples = self.limits.samples.saturating_sub(self.order.len());
+        load
+    }
+
+    /// The rows that are left, for prompts in the order of their start.
+    fn choose_prompts(&mut self, order: &[usize], chosen: &mut Vec<Chosen>) {
+        let mut load = self.load(chosen);
+        let drafts: usize = chosen.iter().map(|chosen| chosen.drafts).sum();
+        // Each running sequence may want the logits of one row; the others can tell of drafts and of a prompt's tokens.
+        let mut samples = self.limits.samples.saturating_sub(self.order.len() + drafts);
         let mut left = None;
         for &slot in order {
             let is_prompt = |sequence: &Sequence| sequence.pending(self.next_step) > 1;
@@ -82,8 +116,8 @@ impl Scheduler {
             let Slot::Running(sequence) = &self.slots[slot] else { continue };
             let left = left.get_or_insert_with(|| {
                 load.prompt_at = sequence.computed;
-                let free = self.limits.rows - load.decode_rows;
-                self.budget.prompt_rows(load).min(free)
+                let free = self.limits.rows - load.decode_rows - drafts;
+                self.budget.prompt_rows(load).saturating_sub(drafts).max(LEAST_ROWS).min(free)
             });
             let mut rows = sequence.pending(self.next_step).min(*left);
             if let Some(group) = self.groups.get(&sequence.request).filter(|group| group.scores.is_some()) {
@@ -95,7 +129,7 @@ impl Scheduler {
                 && let Room::For { rows, copy } = self.make_room(slot, rows)
             {
                 *left -= rows;
-                chosen.push(Chosen { slot, rows, copy });
+                chosen.push(Chosen { slot, rows, drafts: 0, copy });
                 self.note_computing(slot, rows);
             }
         }
@@ -117,14 +151,16 @@ impl Scheduler {
 
     /// Appends the chosen rows to `step`.
     fn add_rows(&mut self, step: &mut Step, chosen: Chosen, shape: &mut StepShape) -> Part {
-        let Chosen { slot, rows, .. } = chosen;
+        let Chosen { slot, rows, drafts, .. } = chosen;
         let Slot::Running(sequence) = &mut self.slots[slot] else {
             unreachable!("only running ones are left")
         };
         let start = sequence.computed;
         let end = start + rows;
         let all = rows == sequence.pending(self.next_step) && sequence.halt.is_none();
+        sequence.drafts = sequence.draftable(drafts).to_vec();
         note_shape(shape, start, rows);
+        note_prompt(shape, end, sequence.drafts.len());
         let first_row = write_rows(step, sequence, end);
         let mut scores = None;
         if let Some(told) = self.groups.get(&sequence.request).and_then(|group| group.scores.as_ref()) {
@@ -147,10 +183,10 @@ impl Scheduler {
         let before = sequence.awaited.map(|awaited| awaited.sample);
         let sample = all.then_some(step.sample_rows.len());
         if let Some(sample) = sample {
-            step.sample_rows.push(step.tokens.len() as u32 - 1);
+            step.sample_rows.extend((first_row + rows - 1..step.tokens.len()).map(|row| row as u32));
             sequence.awaited = Some(Awaited { step: self.next_step, sample: sample as u32 });
         }
-        sequence.computed = end;
+        sequence.computed = end + sequence.drafts.len();
         sequence.under_way += 1;
         Part { slot, request: sequence.request, end, scores, sample, pending: before }
     }
@@ -161,12 +197,18 @@ fn note_shape(shape: &mut StepShape, start: usize, rows: usize) {
         shape.decode_rows += 1;
         shape.decode_attended += start + 1;
     } else {
-        shape.prompt_rows += rows;
-        shape.prompt_attended += rows * start + rows * (rows + 1) / 2;
+        note_prompt(shape, start, rows);
     }
 }
 
-/// The tokens of a sequence from the first that is not computed to `end`, with their pages. The first row.
+/// Notes rows of a prompt, or of drafts, which cost the same.
+fn note_prompt(shape: &mut StepShape, start: usize, rows: usize) {
+    shape.prompt_rows += rows;
+    shape.prompt_attended += rows * start + rows * (rows + 1) / 2;
+}
+
+/// The tokens of a sequence from the first that is not computed to `end`, then its drafts, with their pages. The first
+/// row.
 fn write_rows(step: &mut Step, sequence: &Sequence, end: usize) -> usize {
     let (first_row, first_page) = (step.tokens.len(), step.page_table.len());
     let known = end.min(sequence.tokens.len());
@@ -174,6 +216,8 @@ fn write_rows(step: &mut Step, sequence: &Sequence, end: usize) -> usize {
     if let Some(awaited) = sequence.awaited.filter(|_| end > known) {
         step.tokens.push(pending(awaited.sample));
     }
+    step.tokens.extend_from_slice(&sequence.drafts);
+    let end = end + sequence.drafts.len();
     step.positions.extend(sequence.computed as u32..end as u32);
     step.page_table.extend_from_slice(&sequence.pages[..pages_for(end)]);
     step.sequences

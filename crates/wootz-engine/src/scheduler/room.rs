@@ -98,6 +98,7 @@ impl Scheduler {
         let Some(mut group) = self.groups.remove(&id) else { return };
         if let GroupState::Running(slots) = &group.state {
             self.reserved -= group.wanted_slots();
+            self.host -= usize::from(group.host);
             let parked = slots.iter().filter_map(|&slot| self.vacate(slot)).collect();
             group.state = GroupState::Waiting(parked);
             group.preempted = true;
@@ -164,10 +165,10 @@ impl Scheduler {
     /// A request is over, with whatever is left of it.
     pub(super) fn end_group(&mut self, id: RequestId) {
         let Some(group) = self.groups.remove(&id) else { return };
-        self.host -= usize::from(group.host);
         match &group.state {
             GroupState::Waiting(_) => drop(self.queue.remove(id)),
             GroupState::Running(slots) => {
+                self.host -= usize::from(group.host);
                 self.reserved -= group.wanted_slots();
                 for &slot in slots {
                     self.vacate(slot);

@@ -59,7 +59,7 @@ impl Worker {
     /// Keeps two steps under way, and takes in the older one: the device goes on with the other meanwhile.
     pub(super) fn step_ahead(&mut self) -> Vec<Event> {
         while self.scheduler.under_way() < 2 {
-            let Some(step) = self.scheduler.plan(self.begun.elapsed()) else { break };
+            let Some(step) = self.scheduler.plan(self.begun.elapsed(), Drawing::Device) else { break };
             let at = self.begun.elapsed();
             self.under_way.started.push_back(at);
             let Some(pipeline) = self.model.pipeline() else { return Vec::new() };
@@ -78,7 +78,7 @@ impl Worker {
         if self.scheduler.under_way() > 0 {
             return self.collect();
         }
-        let Some(step) = self.scheduler.plan(self.begun.elapsed()) else { return Vec::new() };
+        let Some(step) = self.scheduler.plan(self.begun.elapsed(), Drawing::Host) else { return Vec::new() };
         let at = self.begun.elapsed();
         self.under_way.started.push_back(at);
         self.scheduler.prepare_masks(&self.masks);
