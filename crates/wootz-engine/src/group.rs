@@ -12,7 +12,7 @@ use crate::beam::BeamGroup;
 use crate::event::FinishReason;
 use crate::guide::AnswerGuide;
 use crate::prediction::Prediction;
-use crate::request::{Answers, Request, RequestId, Scheduling};
+use crate::request::{Answers, PrefixReuse, Request, RequestId, Scheduling};
 use crate::sampler::{SampledLogprobs, Sampler};
 use crate::sequence::{Limit, Sequence, SequenceParts};
 
@@ -110,6 +110,11 @@ impl Group {
             beams,
             host,
         })
+    }
+
+    /// Whether it takes over what earlier requests computed.
+    pub(crate) fn reuses(&self) -> bool {
+        self.request.reuse == PrefixReuse::Longest
     }
 
     /// Where in the queue it belongs.

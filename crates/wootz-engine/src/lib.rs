@@ -49,7 +49,7 @@ pub use policy::{
     Running, Standing, UnknownPolicy, Waiting, WaitingQueue,
 };
 pub use prediction::{DraftCounts, Prediction};
-pub use request::{Answers, BeamSearch, Request, RequestId, Scheduling, Tenant};
+pub use request::{Answers, BeamSearch, PrefixReuse, Request, RequestId, Scheduling, Tenant};
 pub use sampler::{
     Logprobs, PenaltyWindow, Place, Sampled, SampledLogprobs, Sampler, SamplingSettings, TokenLogprob,
     validate,

@@ -23,6 +23,8 @@ pub struct Request {
     /// Log probabilities of the prompt's own tokens, each with those of so many most likely tokens. All of the prompt is
     /// computed then: no earlier request's pages are reused.
     pub prompt_logprobs: Option<usize>,
+    /// Whether what earlier requests computed is taken over.
+    pub reuse: PrefixReuse,
     /// How many answers, and how they are searched for.
     pub answers: Answers,
     /// What steers the answer besides the sampler: a reasoning budget, a grammar.
@@ -43,12 +45,23 @@ impl Request {
             end_tokens,
             logprobs: Logprobs::None,
             prompt_logprobs: None,
+            reuse: PrefixReuse::default(),
             answers: Answers::default(),
             guide: Guide::default(),
             prediction: Prediction::default(),
             scheduling: Scheduling::default(),
         }
     }
+}
+
+/// Whether a request takes over the keys and values of a beginning that was computed before. It never changes the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PrefixReuse {
+    /// As many as are there.
+    #[default]
+    Longest,
+    /// None: all of the prompt is computed. Others may take over what it computes.
+    Nothing,
 }
 
 /// How many answers a request has, and how they come about.

@@ -209,6 +209,54 @@ fn the_cap_holds_and_the_least_recently_used_go_first_across_restarts() {
     assert_eq!(files(folder.path()), 6);
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Against a list: whatever is stored, fetched and touched in whichever way, the blocks that were used last are those
+    /// that a smaller cache finds after a restart.
+    #[test]
+    fn the_order_of_use_outlives_a_restart(
+        actions in prop::collection::vec((0_u8..5, 0_u64..12), 1..60), flushes: bool, left in 1_u64..12,
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut cache = open(folder.path(), 1000);
+        let mut order: Vec<u64> = Vec::new();
+        for (action, number) in actions {
+            let known = order.contains(&number);
+            match action {
+                0 if !known => {
+                    prop_assert_eq!(cache.store(key(number), page(number)), Stored::Queued);
+                    cache.flush();
+                }
+                0 | 1 if known => prop_assert_eq!(cache.store(key(number), page(number)), Stored::Known),
+                2 => prop_assert_eq!(cache.touch(&key(number)), known),
+                3 => prop_assert_eq!(fetch(&cache, number).is_some(), known),
+                4 => {
+                    drop(cache);
+                    cache = open(folder.path(), 1000);
+                    continue;
+                }
+                _ => continue,
+            }
+            if known {
+                order.retain(|&other| other != number);
+            }
+            if known || action == 0 {
+                order.push(number);
+            }
+            if flushes {
+                cache.flush();
+            }
+        }
+        drop(cache);
+        let cache = open(folder.path(), left);
+        let kept = order.split_off(order.len().saturating_sub(left as usize));
+        for number in 0..12 {
+            prop_assert_eq!(cache.contains(&key(number)), kept.contains(&number), "{} of {:?}", number, kept);
+        }
+    }
+}
+
 #[test]
 fn other_models_blocks_count_and_go_too() {
     let folder = with_blocks(0..5);

@@ -5,6 +5,7 @@ mod fake;
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use fake::FakeModel;
 use wootz_backend::BackendError;
@@ -12,7 +13,8 @@ use wootz_backend::cache::CacheShape;
 use wootz_backend::model::Model;
 use wootz_backend::step::{PAGE_TOKENS, Step, StepLimits};
 use wootz_engine::{
-    DiskSettings, Engine, EngineError, EngineMetrics, EngineSettings, EventKind, EventStream, Request, Usage,
+    DiskSettings, Engine, EngineError, EngineMetrics, EngineSettings, EventKind, EventStream, PrefixReuse,
+    Request, Usage,
 };
 use wootz_spec::ModelSpec;
 
@@ -99,6 +101,44 @@ fn a_restarted_engine_finds_its_prefixes_on_disk() {
     assert_eq!((tokens.prompt_reused_from_disk, tokens.prompt_reused_from_memory), (reused as u64, 0));
     assert_eq!((tokens.prompt_computed, tokens.generated), (100 - reused as u64, 20));
     assert_eq!(metrics.disk.map(|disk| disk.hits), Some(BLOCKS));
+}
+
+/// A beginning that is always found in memory is in use: it is not what should go from the disk first.
+#[test]
+fn what_is_found_in_memory_counts_as_used_on_disk() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = on_disk(folder.path());
+    ask(&engine);
+    drop(engine);
+    let engine = on_disk(folder.path());
+    ask(&engine);
+    let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+    for file in files(folder.path()) {
+        std::fs::File::open(file).expect("it is there").set_modified(long_ago).expect("it is marked");
+    }
+    assert_eq!(ask(&engine).1.reused, BLOCKS as usize * PAGE_TOKENS);
+    drop(engine);
+    let modified =
+        |file: &PathBuf| file.metadata().and_then(|facts| facts.modified()).expect("it has a time");
+    let used = files(folder.path()).iter().filter(|file| modified(file) > long_ago).count();
+    assert!(used as u64 >= BLOCKS, "{used}");
+}
+
+/// A request that wants nothing of what is there gets the same answer, and others may still use what it computes.
+#[test]
+fn a_request_may_do_without_what_is_there() {
+    let engine = start(EngineSettings::default());
+    let anew = || {
+        let request = Request { reuse: PrefixReuse::Nothing, ..request(20) };
+        answer(&engine.submit(request).expect("there is room")).expect("it answers")
+    };
+    let whole = Usage { prompt: 100, reused: 0, generated: 20, ..Usage::default() };
+    assert_eq!([anew(), anew()], [(expected(), whole), (expected(), whole)]);
+    assert_eq!(ask(&engine).1.reused, BLOCKS as usize * PAGE_TOKENS);
+    let both = [request(20), Request { reuse: PrefixReuse::Nothing, ..request(20) }];
+    let streams = both.map(|request| engine.submit(request).expect("there is room"));
+    let reused = streams.map(|stream| answer(&stream).expect("it answers").1.reused);
+    assert_eq!(reused, [BLOCKS as usize * PAGE_TOKENS, 0]);
 }
 
 #[test]

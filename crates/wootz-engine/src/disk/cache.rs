@@ -3,9 +3,10 @@
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::SystemTime;
 
 use super::folder::Folder;
-use super::index::{Index, Name};
+use super::index::{Index, Name, Used};
 use super::worker::Worker;
 use super::{DiskError, DiskSettings, DiskStatistics, Stored};
 use crate::block::BlockKey;
@@ -27,7 +28,8 @@ pub(super) struct State {
     pub stores: VecDeque<(BlockKey, Vec<u8>)>,
     /// The keys of `stores`, and of the block that is being written.
     pub queued: HashSet<BlockKey>,
-    pub touches: VecDeque<BlockKey>,
+    /// Blocks that were used while they were on disk, and when; their files are to be marked. Oldest first.
+    pub touches: VecDeque<(BlockKey, Used)>,
     /// What was fetched and was not taken yet.
     pub arrived: Vec<(BlockKey, Option<Vec<u8>>)>,
     /// What was fetched, until it is taken.
@@ -109,6 +111,22 @@ impl DiskCache {
         !state.ended && (state.queued.contains(key) || state.index.contains(&own(key)))
     }
 
+    /// Makes a block the last one used, where it is known: what is in use in memory should not be the first to go from the
+    /// disk. The answer is whether it is there, or will be once it is written.
+    pub fn touch(&self, key: &BlockKey) -> bool {
+        let mut state = self.shared.lock();
+        !state.ended && (state.queued.contains(key) || self.touch_in(&mut state, *key))
+    }
+
+    fn touch_in(&self, state: &mut State, key: BlockKey) -> bool {
+        let Some(used) = state.index.touch(&own(&key), SystemTime::now()) else { return false };
+        if state.touches.len() < QUEUED_TOUCHES {
+            state.touches.push_back((key, used));
+            self.shared.work.notify_one();
+        }
+        true
+    }
+
     /// Asks for a block, which will be among what [`DiskCache::fetched`] gives: once, however often it is asked for until
     /// then. The caller takes what it asks for: pages wait in memory until it does.
     pub fn fetch(&self, key: BlockKey) {
@@ -145,11 +163,7 @@ impl DiskCache {
         if state.queued.contains(&key) {
             return Stored::Known;
         }
-        if state.index.touch(&own(&key)) {
-            if state.touches.len() < QUEUED_TOUCHES {
-                state.touches.push_back(key);
-                self.shared.work.notify_one();
-            }
+        if self.touch_in(&mut state, key) {
             return Stored::Known;
         }
         if state.pause > 0 {

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, mkdirat, openat, renameat, unlinkat};
 
-use super::index::{MOST_BLOCKS, Name};
+use super::index::{MOST_BLOCKS, Name, Used};
 use super::page_file::{HEADER_BYTES, header, is_whole};
 use super::{DiskError, DiskSettings};
 use crate::block::BlockKey;
@@ -36,8 +36,8 @@ pub struct Folder {
 /// What a folder holds.
 #[derive(Debug, Default)]
 pub struct Scan {
-    /// Blocks and the bytes that they take, least recently used first.
-    pub blocks: Vec<(Name, u64)>,
+    /// Blocks, the bytes that they take, and when they were used, least recently used first.
+    pub blocks: Vec<(Name, u64, SystemTime)>,
     /// Files of the own model that had the wrong length; they were removed.
     pub corrupt: u64,
     /// Blocks that were removed because there are more than can be remembered.
@@ -126,11 +126,11 @@ impl Folder {
             }
         }
         found.sort_unstable_by_key(|(used, name, _)| (*used, name.key));
-        scan.blocks = found.into_iter().map(|(_, name, bytes)| (name, bytes)).collect();
+        scan.blocks = found.into_iter().map(|(used, name, bytes)| (name, bytes, used)).collect();
         Ok(scan)
     }
 
-    /// Reads a block of the own model, and marks it as used now.
+    /// Reads a block of the own model.
     pub fn read(&self, key: &BlockKey) -> io::Result<Found> {
         let name = key.to_string();
         let mut file = match open_file(&self.models[0], &name) {
@@ -158,8 +158,6 @@ impl Folder {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return self.corrupt(&name),
             Err(error) => return Err(error),
         }
-        // Only the order of eviction depends on it.
-        let _ = file.set_modified(SystemTime::now());
         Ok(Found::Page(page))
     }
 
@@ -186,9 +184,9 @@ impl Folder {
         written
     }
 
-    /// Marks a block of the own model as used now.
-    pub fn touch(&self, key: &BlockKey) -> io::Result<()> {
-        open_file(&self.models[0], &key.to_string())?.set_modified(SystemTime::now())
+    /// Marks when a block of the own model was used.
+    pub fn mark(&self, key: &BlockKey, used: Used) -> io::Result<()> {
+        open_file(&self.models[0], &key.to_string())?.set_modified(used.time())
     }
 
     /// Removes a block. One that is gone already is no error.

@@ -1,6 +1,7 @@
 //! Which blocks are on disk, and in which order they were used.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::block::BlockKey;
 
@@ -16,29 +17,51 @@ pub struct Name {
     pub key: BlockKey,
 }
 
+/// When a block was used: microseconds since 1970, and never the same for two blocks. In this order the index has them, and
+/// as a file's time of modification it outlives a restart. Later uses have later times even if the clock is set back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Used(u64);
+
+impl Used {
+    /// The time that a clock or a file shows.
+    pub fn at(time: SystemTime) -> Self {
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+    }
+
+    /// As a file's time.
+    pub fn time(self) -> SystemTime {
+        UNIX_EPOCH.checked_add(Duration::from_micros(self.0)).unwrap_or(UNIX_EPOCH)
+    }
+}
+
 /// The blocks of a folder, least recently used first.
 #[derive(Debug, Default)]
 pub struct Index {
     blocks: HashMap<Name, Block>,
-    order: BTreeMap<u64, Name>,
-    next: u64,
+    order: BTreeMap<Used, Name>,
+    /// Later than all uses so far.
+    next: Used,
     bytes: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Block {
-    used: u64,
+    used: Used,
     bytes: u64,
 }
 
 impl Index {
-    /// Takes note of a block that takes so many bytes and is the last one used.
-    pub fn insert(&mut self, name: Name, bytes: u64) {
+    /// Takes note of a block that takes so many bytes and is the last one used. The answer is the time that it is used at:
+    /// `now`, or a little later.
+    pub fn insert(&mut self, name: Name, bytes: u64, now: SystemTime) -> Used {
         self.remove(&name);
-        self.blocks.insert(name, Block { used: self.next, bytes });
-        self.order.insert(self.next, name);
-        self.next += 1;
+        let used = Used::at(now).max(self.next);
+        self.blocks.insert(name, Block { used, bytes });
+        self.order.insert(used, name);
+        self.next = Used(used.0.saturating_add(1));
         self.bytes += bytes;
+        used
     }
 
     /// Forgets a block.
@@ -49,11 +72,10 @@ impl Index {
         }
     }
 
-    /// Makes a block the last one used. The answer is whether it is known.
-    pub fn touch(&mut self, name: &Name) -> bool {
-        let Some(bytes) = self.blocks.get(name).map(|block| block.bytes) else { return false };
-        self.insert(*name, bytes);
-        true
+    /// Makes a block the last one used. The answer is the time that it is used at, if it is known.
+    pub fn touch(&mut self, name: &Name, now: SystemTime) -> Option<Used> {
+        let bytes = self.blocks.get(name)?.bytes;
+        Some(self.insert(*name, bytes, now))
     }
 
     /// Whether a block is known.
@@ -100,10 +122,16 @@ mod tests {
         fn it_is_a_list_in_order_of_use(actions in prop::collection::vec((0_u8..4, 0_u8..12, 1_u64..50), 0..80)) {
             let mut index = Index::default();
             let mut list: Vec<(u8, u64)> = Vec::new();
+            // A clock that goes back all the time changes nothing.
+            let mut ticks = 1000;
+            let mut clock = || {
+                ticks -= 1;
+                UNIX_EPOCH + Duration::from_secs(ticks)
+            };
             for (action, number, bytes) in actions {
                 match action {
                     0 => {
-                        index.insert(name(number), bytes);
+                        index.insert(name(number), bytes, clock());
                         list.retain(|(known, _)| *known != number);
                         list.push((number, bytes));
                     }
@@ -113,7 +141,7 @@ mod tests {
                     }
                     2 => {
                         let place = list.iter().position(|(known, _)| *known == number);
-                        prop_assert_eq!(index.touch(&name(number)), place.is_some());
+                        prop_assert_eq!(index.touch(&name(number), clock()).is_some(), place.is_some());
                         if let Some(place) = place {
                             let block = list.remove(place);
                             list.push(block);

@@ -2,11 +2,12 @@
 
 use std::io;
 use std::sync::{Arc, PoisonError};
+use std::time::SystemTime;
 
 use super::DiskSettings;
 use super::cache::{FIRST_PAUSE, Shared, own};
 use super::folder::{Folder, Found};
-use super::index::Index;
+use super::index::{Index, Used};
 use crate::block::BlockKey;
 
 /// The longest pause after errors, in blocks that are dropped.
@@ -28,7 +29,7 @@ pub(super) struct Worker {
 enum Work {
     Fetch(BlockKey),
     Store(BlockKey, Vec<u8>),
-    Touch(BlockKey),
+    Mark(BlockKey, Used),
     End,
 }
 
@@ -44,9 +45,16 @@ impl Worker {
 
     /// Finds what the folder holds, and removes what is beyond the cap.
     pub fn scan(&mut self) -> io::Result<()> {
+        // What files say of their use is to be all that is known of it.
+        let touches = std::mem::take(&mut self.shared.lock().touches);
+        touches.iter().for_each(|(key, used)| drop(self.folder.mark(key, *used)));
         let found = self.folder.scan()?;
         let mut index = Index::default();
-        found.blocks.into_iter().for_each(|(name, bytes)| index.insert(name, bytes));
+        // A time to come would be that of all later uses, and theirs a little later still.
+        let now = SystemTime::now();
+        for (name, bytes, used) in found.blocks {
+            index.insert(name, bytes, used.min(now));
+        }
         let gone = index.make_room(0, self.settings.bytes);
         gone.iter().try_for_each(|name| self.folder.remove(name))?;
         self.since_scan = 0;
@@ -64,7 +72,7 @@ impl Worker {
                 Work::Fetch(key) => self.fetch(key),
                 Work::Store(key, page) => self.store(key, &page),
                 // Only the order of eviction after a restart depends on it.
-                Work::Touch(key) => drop(self.folder.touch(&key)),
+                Work::Mark(key, used) => drop(self.folder.mark(&key, used)),
                 Work::End => return,
             }
         }
@@ -80,7 +88,7 @@ impl Worker {
             } else if let Some((key, page)) = state.stores.pop_front() {
                 Some(Work::Store(key, page))
             } else {
-                state.touches.pop_front().map(Work::Touch)
+                state.touches.pop_front().map(|(key, used)| Work::Mark(key, used))
             };
             if let Some(work) = work {
                 state.busy = true;
@@ -105,10 +113,11 @@ impl Worker {
             None => self.folder.read(&key),
         };
         let mut state = self.shared.lock();
+        let mut used = None;
         let page = match found {
             Ok(Found::Page(page)) => {
                 state.statistics.hits += 1;
-                state.index.touch(&own(&key));
+                used = state.index.touch(&own(&key), SystemTime::now());
                 Some(page)
             }
             missing => {
@@ -122,6 +131,10 @@ impl Worker {
         state.arrived.push((key, page));
         drop(state);
         (self.wake)();
+        if let Some(used) = used {
+            // Only the order of eviction after a restart depends on it.
+            let _ = self.folder.mark(&key, used);
+        }
     }
 
     fn store(&mut self, key: BlockKey, page: &[u8]) {
@@ -131,9 +144,11 @@ impl Worker {
         state.statistics.queued_bytes -= page.len() as u64;
         match written {
             Ok(()) => {
-                state.index.insert(own(&key), self.folder.block_bytes());
+                let used = state.index.insert(own(&key), self.folder.block_bytes(), SystemTime::now());
                 state.statistics.stored += 1;
                 state.next_pause = FIRST_PAUSE;
+                drop(state);
+                let _ = self.folder.mark(&key, used);
             }
             // A full disk, most likely: what else is queued would fail too.
             Err(_) => {

@@ -49,6 +49,7 @@ impl Scheduler {
         }
         let Some(group) = self.groups.get_mut(&id) else { return false };
         let further = if group.forked { 0 } else { group.answers() - 1 };
+        let reuses = group.reuses();
         let GroupState::Waiting(parked) = &mut group.state else { return false };
         let wanted = pages_until_next(parked.iter().map(|sequence| sequence.tokens.len())) + further;
         let missing = |slot: &usize| match &self.slots[*slot] {
@@ -59,6 +60,9 @@ impl Scheduler {
         let available = self.pages.available().saturating_sub(promised);
         if wanted <= available {
             return true;
+        }
+        if !reuses {
+            return false;
         }
         // Pages that others hold anyway take no room.
         let mut held = 0;
@@ -121,6 +125,7 @@ impl Scheduler {
                 let soon = other || self.disk.fetch(sequence, usable, &self.root);
                 return if soon { Reuse::Soon } else { Reuse::Over };
             };
+            self.disk.used(&key);
             self.pages.share(page);
             sequence.pages.push(page);
             sequence.computed += PAGE_TOKENS;
@@ -190,6 +195,9 @@ impl Scheduler {
 /// How many leading tokens need not be computed if their keys and values are there: not the last one, whose logits are
 /// wanted, and none whose successor's log probability is still to be told.
 pub(super) fn usable(sequence: &Sequence, group: &Group) -> usize {
+    if !group.reuses() {
+        return 0;
+    }
     let known = sequence.tokens.len() - 1;
     let scored = group.scores.as_ref().map_or(usize::MAX, |scores| scores.len() - 1);
     known.min(scored).min(sequence.halt.unwrap_or(usize::MAX))

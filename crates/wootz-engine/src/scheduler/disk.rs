@@ -51,6 +51,13 @@ impl DiskTier {
         first < last && self.fetching.contains_key(&sequence.key(first, root))
     }
 
+    /// Notes that a block was of use in memory.
+    pub(super) fn used(&self, key: &BlockKey) {
+        if let Some(cache) = &self.cache {
+            cache.touch(key);
+        }
+    }
+
     /// Notes a block that was computed.
     pub(super) fn note(&mut self, key: BlockKey, page: u32) {
         if self.cache.is_some() {
@@ -104,7 +111,7 @@ impl Scheduler {
     pub fn store(&mut self, model: &mut dyn Model) {
         let Some(cache) = &self.disk.cache else { return };
         for (key, page) in self.disk.to_store.drain(..) {
-            if self.pages.find(&key) != Some(page) || cache.contains(&key) {
+            if self.pages.find(&key) != Some(page) || cache.touch(&key) {
                 continue;
             }
             let mut bytes = vec![0; model.cache().page_bytes()];
