@@ -170,7 +170,7 @@ def prefix(options, models):
 
 def beside(options, models):
     """Inter-token latency of streams before and while a long prompt is processed."""
-    print(f"\n{options.beside_streams} streams, and a prompt of {options.long} tokens that comes when they flow\n")
+    print(f"\n{options.beside_streams} streams, and a prompt of {options.long} tokens that comes when they flow and ends them\n")
     header(["model", "server", "before: median ms", "p95", "beside: median ms", "p95", "ratio of medians", "of p95",
             "the prompt's first token, s"])
     for name, model in models:
@@ -225,7 +225,8 @@ def parse():
     parser.add_argument("--shared", type=int, default=1000, help="tokens of the shared prefix")
     parser.add_argument("--long", type=int, default=8000, help="tokens of the long prompt")
     parser.add_argument("--beside-streams", type=int, default=4, help="streams beside the long prompt")
-    parser.add_argument("--beside-output", type=int, default=512, help="tokens of their answers")
+    parser.add_argument("--beside-output", type=int, default=4096,
+                        help="the most tokens of their answers, which end when the long prompt is answered")
     parser.add_argument("--wootz-arguments", type=shlex.split, default=[], metavar="=ARGS",
                         help='more for wootz serve, as one word: --wootz-arguments="--target-latency 100"')
     parser.add_argument("--llama-arguments", type=shlex.split, default=[], metavar="=ARGS",

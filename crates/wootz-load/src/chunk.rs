@@ -21,6 +21,8 @@ pub enum Piece {
 pub struct AnswerPart {
     /// Bytes of text, of reasoning and of tool calls in it.
     pub text_bytes: usize,
+    /// Its text.
+    pub text: String,
     /// Tokens of the answer so far, where the server says so in every piece.
     pub so_far: Option<u64>,
     /// Tokens of the whole request, as far as the piece says.
@@ -87,6 +89,7 @@ impl Piece {
         let output = usage.and_then(|usage| usage.completion_tokens);
         Ok(Piece::Part(AnswerPart {
             text_bytes: choices.iter().map(WireChoice::text_bytes).sum(),
+            text: choices.iter().map(WireChoice::text).collect(),
             so_far: output.or(chunk.timings.and_then(|timings| timings.predicted_n)),
             usage: Usage {
                 prompt: usage.and_then(|usage| usage.prompt_tokens),
@@ -99,6 +102,11 @@ impl Piece {
 }
 
 impl WireChoice {
+    fn text(&self) -> &str {
+        let content = || self.delta.as_ref()?.content.as_deref();
+        self.text.as_deref().or_else(content).unwrap_or_default()
+    }
+
     fn text_bytes(&self) -> usize {
         let delta = self.delta.as_ref();
         let of_delta = delta.map_or(0, |delta| {
@@ -144,14 +152,14 @@ mod tests {
     fn pieces_of_both_endpoints_are_read() {
         let completion =
             part(r#"{"choices":[{"index":0,"text":" boat","finish_reason":null,"logprobs":null}]}"#);
-        assert_eq!(completion, AnswerPart { text_bytes: 5, ..Default::default() });
+        assert_eq!(completion, AnswerPart { text_bytes: 5, text: " boat".into(), ..Default::default() });
         let chat =
             part(r#"{"choices":[{"delta":{"role":"assistant","content":null},"finish_reason":null}]}"#);
         assert_eq!(chat, AnswerPart::default());
         let thought = part(
             r#"{"choices":[{"delta":{"reasoning_content":"ab","content":"c"}}],"timings":{"predicted_n":3}}"#,
         );
-        assert_eq!((thought.text_bytes, thought.so_far), (3, Some(3)));
+        assert_eq!((thought.text_bytes, thought.text.as_str(), thought.so_far), (3, "c", Some(3)));
         let end = part(r#"{"choices":[{"delta":{},"finish_reason":"length"}]}"#);
         assert!(end.finished && end.text_bytes == 0);
         let usage = part(

@@ -8,7 +8,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 
 use crate::exchange::{Exchange, Heard, since};
-use crate::plan::{Pace, Plan, PlannedRequest};
+use crate::plan::{Pace, Plan, PlannedRequest, Turn};
 use crate::record::{Outcome, Part, Record};
 
 /// What a run gave.
@@ -31,8 +31,8 @@ pub struct Progress {
     pub pieces: u64,
 }
 
-/// Pieces after which an answer counts as flowing.
-const FLOWING: u32 = 32;
+/// Pieces after which an answer counts as flowing. What came until then is what it is like without a long prompt.
+const FLOWING: u32 = 64;
 
 /// Runs a plan. It ends early, with what there is, when `stop` becomes true.
 pub async fn drive<E: Exchange>(
@@ -88,8 +88,22 @@ struct Tally {
     flowing: Cell<usize>,
     /// Whether all requests of the plan have ended.
     over: Cell<bool>,
-    /// Told when `flowing` or `over` changes.
+    /// How far the long prompt is.
+    long: Cell<LongPrompt>,
+    /// Told when `flowing`, `over` or `long` changes.
     changed: Notify,
+}
+
+/// How far the long prompt beside the streams is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum LongPrompt {
+    /// There is none, or its time has not come.
+    #[default]
+    ToCome,
+    /// It is being answered: streams that end have others after them.
+    UnderWay,
+    /// It is answered: nothing more is wanted of the streams.
+    Answered,
 }
 
 /// Changes a count by so many.
@@ -101,12 +115,25 @@ impl<E: Exchange> Driver<'_, E> {
     async fn closed(&self, requests: &[PlannedRequest], streams: usize) {
         let next = Cell::new(0);
         let stream = || async {
-            while let Some(request) = requests.get(next.get()).filter(|_| !*self.stop.borrow()) {
-                let index = next.replace(next.get() + 1);
-                self.send(index, request, Instant::now()).await;
+            while let Some(index) = self.next_index(requests.len(), &next) {
+                self.send(index, &requests[index], Instant::now()).await;
             }
         };
         join_all((0..streams).map(|_| stream())).await;
+    }
+
+    /// Which request a stream sends next. While a long prompt is under way, they begin again when all were sent.
+    fn next_index(&self, requests: usize, next: &Cell<usize>) -> Option<usize> {
+        let long = self.tally.long.get();
+        if *self.stop.borrow() || long == LongPrompt::Answered {
+            return None;
+        }
+        let index = next.replace(next.get() + 1);
+        match index < requests {
+            true => Some(index),
+            false if long == LongPrompt::UnderWay => index.checked_rem(requests),
+            false => None,
+        }
     }
 
     async fn open(&self, requests: &[PlannedRequest], times: &[Duration]) {
@@ -115,6 +142,7 @@ impl<E: Exchange> Driver<'_, E> {
             tokio::select! {
                 biased;
                 () = stopped(self.stop) => {}
+                () = self.let_go() => {}
                 () = sleep_until(due) => self.send(index, request, due).await,
             }
         };
@@ -130,10 +158,42 @@ impl<E: Exchange> Driver<'_, E> {
             }
             self.tally.changed.notified().await;
         }
+        self.tally.long.set(LongPrompt::UnderWay);
         self.send(index, request, Instant::now()).await;
+        self.tally.long.set(LongPrompt::Answered);
+        self.tally.changed.notify_waiters();
     }
 
-    async fn send(&self, index: usize, request: &PlannedRequest, due: Instant) {
+    /// Ends when nothing more is wanted of the streams.
+    async fn let_go(&self) {
+        loop {
+            // Before the look, so that no change is missed between the two.
+            let changed = self.tally.changed.notified();
+            if self.tally.long.get() == LongPrompt::Answered {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Sends a request, and after its answer the next turn of its conversation.
+    async fn send(&self, index: usize, request: &PlannedRequest, mut due: Instant) {
+        let mut before = Vec::new();
+        for asked in &request.turns {
+            let Some(answered) = self.ask(index, request, &before, due).await else { return };
+            before.push(Turn { asked: asked.clone(), answered });
+            due = Instant::now();
+        }
+    }
+
+    /// Sends one turn. The text of its answer, if there is a whole one.
+    async fn ask(
+        &self,
+        index: usize,
+        request: &PlannedRequest,
+        before: &[Turn],
+        due: Instant,
+    ) -> Option<String> {
         let sent = Instant::now();
         let tally = &self.tally;
         add(&tally.running, 1);
@@ -151,12 +211,14 @@ impl<E: Exchange> Driver<'_, E> {
         };
         let outcome = tokio::select! {
             biased;
-            result = self.exchange.exchange(request, &mut heard, &each_piece) => match result {
+            result = self.exchange.exchange(request, before, &mut heard, &each_piece) => match result {
                 Ok(()) => Outcome::Answered,
                 Err(error) => Outcome::Failed { kind: error.kind, message: error.message },
             },
             () = stopped(self.stop) => Outcome::Interrupted,
+            () = self.let_go(), if request.part != Part::Beside => Outcome::LetGo,
         };
+        let answered = outcome == Outcome::Answered;
         let ended = Instant::now();
         if pieces.get() >= FLOWING && request.part != Part::Beside {
             add(&tally.flowing, -1);
@@ -174,6 +236,7 @@ impl<E: Exchange> Driver<'_, E> {
             outcome,
         });
         self.report();
+        answered.then_some(heard.text)
     }
 
     fn report(&self) {

@@ -4,16 +4,17 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::plan::PlannedRequest;
+use crate::plan::{PlannedRequest, Turn};
 use crate::record::{Arrival, ErrorKind, Usage};
 
 /// Something that answers requests.
 pub trait Exchange {
     /// Sends a request and writes down what comes back, as it comes: what was heard stays if this is dropped midway.
-    /// `heard` is called after each piece.
+    /// `before` are the turns of the conversation that were answered; `progress` is called after each piece.
     fn exchange(
         &self,
         request: &PlannedRequest,
+        before: &[Turn],
         heard: &mut Heard,
         progress: &dyn Fn(),
     ) -> impl Future<Output = Result<(), ExchangeError>>;
@@ -41,6 +42,8 @@ impl ExchangeError {
 pub struct Heard {
     /// Pieces with text, or with more tokens than before.
     pub pieces: Vec<HeardPiece>,
+    /// The answer's text, without reasoning.
+    pub text: String,
     /// What the server counted.
     pub usage: Usage,
 }
@@ -144,7 +147,7 @@ mod tests {
             so_far,
         };
         let pieces = pieces.iter().map(piece).collect();
-        (Heard { pieces, usage: Usage { output, ..Default::default() } }, start)
+        (Heard { pieces, usage: Usage { output, ..Default::default() }, ..Default::default() }, start)
     }
 
     fn tokens(pieces: &[(u64, usize, Option<u64>)], output: Option<u64>) -> Vec<u32> {

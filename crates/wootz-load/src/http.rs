@@ -12,7 +12,7 @@ use crate::error::LoadError;
 use crate::events::EventReader;
 use crate::exchange::{Exchange, ExchangeError, Heard, HeardPiece};
 use crate::metrics::Metrics;
-use crate::plan::PlannedRequest;
+use crate::plan::{PlannedRequest, Turn};
 use crate::record::{ErrorKind, Usage};
 use crate::server::{Kind, Target};
 
@@ -144,8 +144,10 @@ impl Server {
         Some(Metrics::parse(&String::from_utf8_lossy(&body)))
     }
 
-    /// The body of a request.
-    pub fn body(&self, request: &PlannedRequest) -> Value {
+    /// The body of a request for the next turn, after those `before` it. Without a chat template a conversation is one
+    /// text: what was asked, what was answered, and after an empty line what is asked next.
+    pub fn body(&self, request: &PlannedRequest, before: &[Turn]) -> Value {
+        let asked = request.turns.get(before.len()).map_or("", String::as_str);
         let mut stream_options = json!({ "include_usage": true });
         if self.kind.counts_in_usage() {
             stream_options["continuous_usage_stats"] = true.into();
@@ -159,8 +161,18 @@ impl Server {
             "seed": self.options.seed,
         });
         match self.options.endpoint {
-            Endpoint::Completions => body["prompt"] = request.prompt.as_str().into(),
-            Endpoint::Chat => body["messages"] = json!([{ "role": "user", "content": request.prompt }]),
+            Endpoint::Completions => {
+                let text: String =
+                    before.iter().map(|Turn { asked, answered }| format!("{asked}{answered}\n\n")).collect();
+                body["prompt"] = (text + asked).into();
+            }
+            Endpoint::Chat => {
+                let message = |role: &str, content: &str| json!({ "role": role, "content": content });
+                let said = before
+                    .iter()
+                    .flat_map(|turn| [message("user", &turn.asked), message("assistant", &turn.answered)]);
+                body["messages"] = said.chain([message("user", asked)]).collect();
+            }
         }
         if self.kind.ignores_end() && self.options.length == Length::Fixed {
             body["ignore_eos"] = true.into();
@@ -198,11 +210,12 @@ impl Exchange for Server {
     async fn exchange(
         &self,
         request: &PlannedRequest,
+        before: &[Turn],
         heard: &mut Heard,
         progress: &dyn Fn(),
     ) -> Result<(), ExchangeError> {
         let post = self.client.post(self.target.at(self.options.endpoint.path()));
-        let response = self.send(post.json(&self.body(request))).await?;
+        let response = self.send(post.json(&self.body(request, before))).await?;
         let mut bytes = response.bytes_stream();
         let (mut reader, mut finished) = (EventReader::default(), false);
         while let Some(part) = bytes.next().await {
@@ -218,6 +231,7 @@ impl Exchange for Server {
                     Piece::Part(part) => {
                         let before = heard.pieces.last().and_then(|piece| piece.so_far).unwrap_or(0);
                         finished |= part.finished;
+                        heard.text.push_str(&part.text);
                         keep(&mut heard.usage, part.usage);
                         if part.text_bytes > 0 || part.so_far.is_some_and(|so_far| so_far > before) {
                             let (text_bytes, so_far) = (part.text_bytes, part.so_far);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rand_chacha::rand_core::Rng;
 
+use crate::prompts::Conversation;
 use crate::record::Part;
 use crate::trace::{BLOCK, TraceEntry};
 use crate::words::{Key, Meter, Passage};
@@ -22,12 +23,28 @@ pub struct Plan {
 /// One request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedRequest {
-    /// Its text.
-    pub prompt: String,
+    /// Its text; of a conversation, what the user says in each turn. At least one.
+    pub turns: Vec<String>,
     /// The most tokens of its answer, and exactly so many where the server can be told to ignore the end.
     pub output_tokens: u32,
     /// Its part in the load.
     pub part: Part,
+}
+
+/// A turn of a conversation that was answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Turn {
+    /// What was asked.
+    pub asked: String,
+    /// The text of the answer.
+    pub answered: String,
+}
+
+impl Plan {
+    /// How many requests are sent, if all are answered: one for each turn.
+    pub fn sent(&self) -> usize {
+        self.requests.iter().map(|request| request.turns.len()).sum()
+    }
 }
 
 /// When requests are due.
@@ -58,8 +75,8 @@ pub enum Arrivals {
 /// What the requests ask.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Prompts {
-    /// These texts, in turn.
-    Listed(Vec<String>),
+    /// These conversations, one after the other; each next turn is due when the one before is answered.
+    Listed(Vec<Conversation>),
     /// Different texts of so many tokens.
     Synthetic {
         /// Tokens of each.
@@ -142,6 +159,9 @@ impl ScaledTrace {
     }
 }
 
+/// Tokens of the answer to a long prompt: what is measured is over with the first.
+const LONG_OUTPUT: u32 = 4;
+
 /// What a text is for: a part of its key.
 #[derive(Debug, Clone, Copy)]
 enum Purpose {
@@ -167,14 +187,14 @@ impl Workload {
     /// A short request that is like none of the measured ones.
     pub fn warm_up(&self, index: usize, meter: &Meter) -> PlannedRequest {
         let passage = Passage { key: self.key(0, Purpose::WarmUp, index as u64), tokens: 32 };
-        PlannedRequest { prompt: meter.prompt(&[passage]), output_tokens: 4, part: Part::Plain }
+        PlannedRequest { turns: vec![meter.prompt(&[passage])], output_tokens: 4, part: Part::Plain }
     }
 
     /// Texts to find out with how many tokens a server makes of so many words.
     pub fn measure(&self, words: usize) -> PlannedRequest {
         let key = self.key(1, Purpose::WarmUp, words as u64);
         let prompt = key.words(words).trim_start().to_string();
-        PlannedRequest { prompt, output_tokens: 1, part: Part::Plain }
+        PlannedRequest { turns: vec![prompt], output_tokens: 1, part: Part::Plain }
     }
 
     fn key(&self, run: u64, purpose: Purpose, index: u64) -> Key {
@@ -188,18 +208,18 @@ impl Workload {
             Prompts::Listed(texts) => {
                 let place =
                     (run as usize).wrapping_mul(self.requests).wrapping_add(index) % texts.len().max(1);
-                let prompt = texts.get(place).cloned().unwrap_or_default();
-                PlannedRequest { prompt, output_tokens, part: Part::Plain }
+                let turns = texts.get(place).map_or_else(Vec::new, |conversation| conversation.turns.clone());
+                PlannedRequest { turns, output_tokens, part: Part::Plain }
             }
             &Prompts::Synthetic { tokens } => {
-                PlannedRequest { prompt: meter.prompt(&[own(tokens)]), output_tokens, part: Part::Plain }
+                PlannedRequest { turns: vec![meter.prompt(&[own(tokens)])], output_tokens, part: Part::Plain }
             }
             &Prompts::SharedPrefix { groups, prefix, tokens } => {
                 let group = index % groups.max(1);
                 let key = self.key(run, Purpose::Prefix, group as u64);
                 let prompt = meter.prompt(&[Passage { key, tokens: prefix }, own(tokens)]);
                 let part = if index < groups { Part::FirstOfGroup(group) } else { Part::LaterOfGroup(group) };
-                PlannedRequest { prompt, output_tokens, part }
+                PlannedRequest { turns: vec![prompt], output_tokens, part }
             }
             Prompts::Traced(trace) => {
                 let entry = &trace.entries[index];
@@ -208,7 +228,7 @@ impl Workload {
                     false => self.blocks(entry, trace.block, run),
                 };
                 PlannedRequest {
-                    prompt: meter.prompt(&passages),
+                    turns: vec![meter.prompt(&passages)],
                     output_tokens: entry.output,
                     part: Part::Plain,
                 }
@@ -229,7 +249,8 @@ impl Workload {
 
     fn long_prompt(&self, run: u64, meter: &Meter) -> Option<PlannedRequest> {
         let passage = Passage { key: self.key(run, Purpose::Beside, 0), tokens: self.beside? };
-        Some(PlannedRequest { prompt: meter.prompt(&[passage]), output_tokens: 1, part: Part::Beside })
+        let turns = vec![meter.prompt(&[passage])];
+        Some(PlannedRequest { turns, output_tokens: LONG_OUTPUT, part: Part::Beside })
     }
 
     fn pace(&self, arrivals: Arrivals, count: usize, run: u64) -> Pace {

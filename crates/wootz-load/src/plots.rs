@@ -146,6 +146,7 @@ fn said(record: &Record) -> String {
     let end = match &record.outcome {
         Outcome::Answered => "answered".to_string(),
         Outcome::Interrupted => "cut off".to_string(),
+        Outcome::LetGo => "ended with the long prompt".to_string(),
         Outcome::Failed { kind, message } => format!("{kind}: {message}"),
     };
     format!(

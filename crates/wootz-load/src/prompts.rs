@@ -8,6 +8,20 @@ use serde_json::Value;
 
 use crate::error::LoadError;
 
+/// What a user says in the turns of a conversation. Mostly there is one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conversation {
+    /// At least one, none of them empty.
+    pub turns: Vec<String>,
+}
+
+impl From<&str> for Conversation {
+    /// Of one turn.
+    fn from(text: &str) -> Self {
+        Self { turns: vec![text.to_string()] }
+    }
+}
+
 /// The largest file of prompts or of a trace that is read.
 const LARGEST: u64 = 1 << 30;
 
@@ -26,28 +40,28 @@ pub fn read_file(path: &Path) -> Result<String, LoadError> {
 
 /// The prompts in a text; `name` stands in error messages.
 ///
-/// - A JSON array, or JSON objects on a line each: `prompt`, the first of `turns` (MT-bench, Spec-Bench), the first thing
-///   said by a human in `conversations` (ShareGPT), or the first message of a user in `messages`.
+/// - A JSON array, or JSON objects on a line each: `prompt`, `turns` (MT-bench, Spec-Bench), what a human says in
+///   `conversations` (ShareGPT), or a user in `messages`. What others say there is left out: the server answers for itself.
 /// - Anything else: each line that is not empty is a prompt.
-pub fn parse(text: &str, name: &str) -> Result<Vec<String>, LoadError> {
+pub fn parse(text: &str, name: &str) -> Result<Vec<Conversation>, LoadError> {
     let at_line = |line: usize, what: String| LoadError::Line { path: name.into(), line, what };
-    let prompts: Vec<String> = match text.trim_start().chars().next() {
+    let prompts: Vec<Conversation> = match text.trim_start().chars().next() {
         Some('[') => {
             let entries: Vec<Value> =
                 serde_json::from_str(text).map_err(|error| at_line(error.line(), error.to_string()))?;
             // ShareGPT has conversations that nobody began: they are left out.
-            entries.iter().filter_map(prompt_of).collect()
+            entries.iter().filter_map(conversation_of).collect()
         }
         Some('{') => {
             let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
             let prompts = lines.map(|(index, line)| {
                 let entry =
                     serde_json::from_str(line).map_err(|error| at_line(index + 1, error.to_string()))?;
-                prompt_of(&entry).ok_or_else(|| at_line(index + 1, NO_PROMPT.into()))
+                conversation_of(&entry).ok_or_else(|| at_line(index + 1, NO_PROMPT.into()))
             });
             prompts.collect::<Result<_, _>>()?
         }
-        _ => text.lines().filter(|line| !line.trim().is_empty()).map(str::to_string).collect(),
+        _ => text.lines().filter(|line| !line.trim().is_empty()).map(Conversation::from).collect(),
     };
     match prompts.is_empty() {
         true => Err(LoadError::Empty { path: name.into(), what: "prompts" }),
@@ -57,20 +71,24 @@ pub fn parse(text: &str, name: &str) -> Result<Vec<String>, LoadError> {
 
 const NO_PROMPT: &str = "no prompt: an object with prompt, turns, conversations (from, value) or messages (role, content) has one";
 
-fn prompt_of(entry: &Value) -> Option<String> {
-    let spoken = |list: &str, who: &str, humans: [&str; 2], what: &str| {
-        let said = entry.get(list)?.as_array()?.iter();
-        let mut by_human = said
-            .filter(|turn| turn.get(who).and_then(Value::as_str).is_some_and(|who| humans.contains(&who)));
-        by_human.next()?.get(what)?.as_str()
+fn conversation_of(entry: &Value) -> Option<Conversation> {
+    let list = |name: &str| entry.get(name).and_then(Value::as_array);
+    let spoken = |name: &str, who: &str, what: &str| {
+        let humans = ["human", "user"];
+        let by_human =
+            |turn: &&Value| turn.get(who).and_then(Value::as_str).is_some_and(|who| humans.contains(&who));
+        let said = list(name)?.iter().filter(by_human).map(|turn| turn.get(what)?.as_str());
+        said.collect::<Option<Vec<&str>>>()
     };
-    let text = entry
-        .get("prompt")
-        .and_then(Value::as_str)
-        .or_else(|| entry.get("turns")?.get(0)?.as_str())
-        .or_else(|| spoken("conversations", "from", ["human", "user"], "value"))
-        .or_else(|| spoken("messages", "role", ["user", "human"], "content"))?;
-    (!text.is_empty()).then(|| text.to_string())
+    let turns = match entry.get("prompt").and_then(Value::as_str) {
+        Some(prompt) => vec![prompt],
+        None => list("turns")
+            .and_then(|turns| turns.iter().map(Value::as_str).collect::<Option<Vec<&str>>>())
+            .or_else(|| spoken("conversations", "from", "value"))
+            .or_else(|| spoken("messages", "role", "content"))?,
+    };
+    let turns: Vec<String> = turns.into_iter().filter(|turn| !turn.is_empty()).map(str::to_string).collect();
+    (!turns.is_empty()).then_some(Conversation { turns })
 }
 
 #[cfg(test)]
@@ -81,11 +99,15 @@ mod tests {
 
     #[test]
     fn every_form_is_read() {
-        assert_eq!(parse("a b\n\n c\n", "f").unwrap(), ["a b", " c"]);
-        assert_eq!(parse("{\"prompt\":\"a\"}\n\n{\"turns\":[\"b\",\"c\"]}", "f").unwrap(), ["a", "b"]);
+        let all = |text: &str| -> Vec<Vec<String>> {
+            parse(text, "f").unwrap().into_iter().map(|conversation| conversation.turns).collect()
+        };
+        assert_eq!(all("a b\n\n c\n"), [["a b"], [" c"]]);
+        assert_eq!(all("{\"prompt\":\"a\"}\n\n{\"turns\":[\"b\",\"\",\"c\"]}"), [vec!["a"], vec!["b", "c"]]);
         let shared = r#"[{"conversations":[{"from":"gpt","value":"x"},{"from":"human","value":"a"}]},
-            {"conversations":[]}, {"messages":[{"role":"system","content":"s"},{"role":"user","content":"b"}]}]"#;
-        assert_eq!(parse(shared, "f").unwrap(), ["a", "b"]);
+            {"conversations":[]}, {"messages":[{"role":"system","content":"s"},{"role":"user","content":"b"},
+            {"role":"assistant","content":"y"},{"role":"user","content":"c"}]}]"#;
+        assert_eq!(all(shared), [vec!["a"], vec!["b", "c"]]);
     }
 
     #[test]

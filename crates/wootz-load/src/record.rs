@@ -74,6 +74,8 @@ pub enum Outcome {
     },
     /// The run was ended before it was.
     Interrupted,
+    /// It was a stream beside a long prompt, and not needed any more when that was answered.
+    LetGo,
 }
 
 /// In what way a request failed.

@@ -92,7 +92,7 @@ pub async fn measure(
                     load: &load.name,
                     server: &server.target.name,
                     round: round + 1,
-                    requests: plan.requests.len(),
+                    requests: plan.sent(),
                 });
                 let before = server.metrics().await;
                 let run = drive(&plan, server, stop, &|progress| watcher(Happening::Goes(progress))).await;
@@ -162,7 +162,7 @@ async fn prepare(
 /// One request that is not measured, but has to succeed.
 async fn ask(server: &Server, request: &PlannedRequest) -> Result<Heard, LoadError> {
     let mut heard = Heard::default();
-    let answered = server.exchange(request, &mut heard, &|| {}).await;
+    let answered = server.exchange(request, &[], &mut heard, &|| {}).await;
     answered.map_err(|error| LoadError::WarmUp {
         name: server.target.name.clone(),
         address: server.target.address.to_string(),

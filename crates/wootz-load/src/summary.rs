@@ -21,6 +21,8 @@ pub struct Summary {
     pub answered: usize,
     /// Those that were cut off when the run was ended early.
     pub interrupted: usize,
+    /// Those that were ended when the long prompt beside them had been answered.
+    pub let_go: usize,
     /// Those that failed, by kind.
     pub errors: Vec<ErrorCount>,
     /// From the start to the last answer; of several runs, added up.
@@ -77,7 +79,7 @@ pub struct ErrorCount {
 pub struct Goodput {
     /// The objective.
     pub objective: Objective,
-    /// Of all requests that were not interrupted, the share that kept it.
+    /// Of all requests that failed or were answered to the end, the share that kept it.
     pub share: f64,
     /// Requests a second that kept it.
     pub requests_per_second: f64,
@@ -124,12 +126,14 @@ impl Summary {
         let prompt_tokens = prompt_tokens.filter(|&tokens| tokens > 0);
         let answered = plain().filter(|record| record.succeeded()).count();
         let interrupted = plain().filter(|record| record.outcome == Outcome::Interrupted).count();
+        let let_go = plain().filter(|record| record.outcome == Outcome::LetGo).count();
         let values = |of: fn(&Record) -> Option<f64>| distribution(plain().filter_map(of));
         let gaps = || plain().flat_map(Record::gaps);
         Self {
             requests: plain().count(),
             answered,
             interrupted,
+            let_go,
             errors: errors(all()),
             seconds,
             prompt_tokens,
@@ -195,7 +199,8 @@ fn goodput<'a>(
     objective: Objective,
     seconds: f64,
 ) -> Option<Goodput> {
-    let judged: Vec<&Record> = records.filter(|record| record.outcome != Outcome::Interrupted).collect();
+    let is_judged = |record: &&Record| !matches!(record.outcome, Outcome::Interrupted | Outcome::LetGo);
+    let judged: Vec<&Record> = records.filter(is_judged).collect();
     let kept = judged.iter().filter(|record| objective.is_kept_by(record)).count() as f64;
     (!judged.is_empty() && seconds > 0.0).then(|| Goodput {
         objective,

@@ -1,6 +1,6 @@
 //! Runs on a paused clock, against servers that are a few lines each: every time is exact.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 use wootz_load::drive::{Progress, Run, drive};
 use wootz_load::exchange::{Exchange, ExchangeError, Heard, HeardPiece};
 use wootz_load::metrics::ServerFigures;
-use wootz_load::plan::{Pace, Plan, PlannedRequest};
+use wootz_load::plan::{Pace, Plan, PlannedRequest, Turn};
 use wootz_load::record::{ErrorKind, Outcome, Part};
 use wootz_load::summary::Summary;
 
@@ -22,12 +22,15 @@ struct Fake {
     /// While a long prompt is processed, tokens of others take this much longer.
     slowed: Duration,
     long: Cell<bool>,
+    /// What it was asked, after which turns.
+    asked: RefCell<Vec<(String, Vec<Turn>)>>,
 }
 
 impl Fake {
     fn new(slots: usize, first: u32, each: u32) -> Self {
         let slots = Semaphore::new(slots);
-        Self { slots, first: MS * first, each: MS * each, slowed: Duration::ZERO, long: Cell::new(false) }
+        let (first, each) = (MS * first, MS * each);
+        Self { slots, first, each, slowed: Duration::ZERO, long: Cell::new(false), asked: RefCell::default() }
     }
 }
 
@@ -35,11 +38,15 @@ impl Exchange for Fake {
     async fn exchange(
         &self,
         request: &PlannedRequest,
+        before: &[Turn],
         heard: &mut Heard,
         progress: &dyn Fn(),
     ) -> Result<(), ExchangeError> {
         let _slot = self.slots.acquire().await.unwrap();
-        if request.prompt == "fails" {
+        let asked = &request.turns[before.len()];
+        self.asked.borrow_mut().push((asked.clone(), before.to_vec()));
+        heard.text = format!("re: {asked}");
+        if asked == "fails" {
             sleep(MS).await;
             return Err(ExchangeError::new(ErrorKind::Status(503), "full"));
         }
@@ -68,7 +75,7 @@ impl Exchange for Fake {
 }
 
 fn request(prompt: &str, output_tokens: u32, part: Part) -> PlannedRequest {
-    PlannedRequest { prompt: prompt.into(), output_tokens, part }
+    PlannedRequest { turns: vec![prompt.into()], output_tokens, part }
 }
 
 fn plan(count: usize, output_tokens: u32, pace: Pace) -> Plan {
@@ -123,7 +130,7 @@ async fn streams_send_when_an_answer_has_ended() {
 #[tokio::test(start_paused = true)]
 async fn errors_are_counted_and_are_no_goodput() {
     let mut plan = plan(4, 3, Pace::Closed { streams: 1 });
-    plan.requests[1].prompt = "fails".into();
+    plan.requests[1].turns = vec!["fails".into()];
     let run = run(&plan, &Fake::new(1, 10, 10)).await;
     let objective = "ttft=10ms,itl=10ms,e2e=30ms".parse().unwrap();
     let kept = Summary::of(&[&run], ServerFigures::default(), Some(objective));
@@ -141,16 +148,47 @@ async fn a_long_prompt_comes_when_all_streams_flow() {
     let fake = Fake { slowed: MS * 5, ..Fake::new(9, 10, 5) };
     let run = run(&plan, &fake).await;
     let long = run.records.last().unwrap();
-    // 32 tokens of each stream had come: the first at 10 ms, the last at 165 ms.
-    assert_eq!((long.part, long.sent), (Part::Beside, MS * 165));
+    // 64 tokens of each stream had come: the first at 10 ms, the last at 325 ms.
+    assert_eq!((long.part, long.sent), (Part::Beside, MS * 325));
     let summary = summary(&run);
-    assert_eq!((summary.requests, summary.output_tokens), (2, 201));
+    // Of each stream ten tokens came meanwhile, and then they were let go.
+    assert_eq!((summary.requests, summary.let_go, summary.output_tokens), (2, 2, 2 * 74 + 1));
+    assert_eq!((summary.answered, summary.interrupted, run.took), (0, 0, MS * 425));
     let beside = summary.beside.unwrap();
     close(beside.time_to_first_token.unwrap().p50, 0.100);
     close(beside.quiet.unwrap().highest, 0.005);
-    assert_eq!(beside.quiet.unwrap().count, 62);
+    assert_eq!(beside.quiet.unwrap().count, 126);
     close(beside.during.unwrap().p50, 0.010);
     close(beside.ratio_of_p50.unwrap(), 2.0);
+}
+
+/// The streams end before the long prompt is answered: others take their place.
+#[tokio::test(start_paused = true)]
+async fn streams_go_on_as_long_as_the_long_prompt_needs() {
+    let mut plan = plan(2, 70, Pace::Closed { streams: 2 });
+    plan.beside = Some(request("long", 1, Part::Beside));
+    let run = run(&plan, &Fake::new(9, 10, 5)).await;
+    let summary = summary(&run);
+    // The first two are over 30 ms after the long prompt came at 325 ms; those after them go on until 425 ms.
+    assert_eq!((summary.requests, summary.answered, summary.let_go, run.took), (4, 2, 2, MS * 425));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conversation_goes_on_with_what_was_answered() {
+    let mut plan = plan(2, 2, Pace::Open(vec![Duration::ZERO, MS * 5]));
+    plan.requests[0].turns = ["a", "b", "c"].map(String::from).to_vec();
+    plan.requests[1].turns = ["x", "fails", "z"].map(String::from).to_vec();
+    let fake = Fake::new(1, 10, 10);
+    let run = run(&plan, &fake).await;
+    let turn = |asked: &str| Turn { asked: asked.into(), answered: format!("re: {asked}") };
+    let asked: Vec<_> = fake.asked.into_inner();
+    let of = |text: &str| asked.iter().find(|(asked, _)| asked == text).map(|(_, before)| before.clone());
+    assert_eq!(of("c"), Some(vec![turn("a"), turn("b")]));
+    assert_eq!((of("b"), of("fails"), of("z")), (Some(vec![turn("a")]), Some(vec![turn("x")]), None));
+    assert_eq!((plan.sent(), run.records.len()), (6, 5));
+    // A turn is due when the one before is answered.
+    let own: Vec<_> = run.records.iter().filter(|record| record.index == 0).collect();
+    assert!(own.windows(2).all(|pair| pair[0].ended == pair[1].due), "{own:?}");
 }
 
 #[tokio::test(start_paused = true)]

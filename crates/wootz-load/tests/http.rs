@@ -5,11 +5,12 @@ mod common;
 use std::cell::Cell;
 
 use common::{Manner, Seen, Trouble, options, start};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 use wootz_load::LoadError;
 use wootz_load::http::{Endpoint, Length, RequestOptions, Server};
 use wootz_load::plan::{Arrivals, Prompts, Workload};
+use wootz_load::prompts::Conversation;
 use wootz_load::report::Report;
 use wootz_load::server::{Kind, Target};
 use wootz_load::session::{Happening, Load, SessionSettings, measure};
@@ -87,6 +88,42 @@ async fn pieces_of_several_tokens_are_counted_as_such() {
     let body = seen.bodies.last().unwrap();
     assert_eq!(body["stream_options"], json!({ "include_usage": true, "continuous_usage_stats": true }));
     assert_eq!((&body["ignore_eos"], &body["messages"][0]["role"]), (&json!(true), &json!("user")));
+}
+
+#[tokio::test]
+async fn every_turn_of_a_conversation_is_sent_after_those_before_it() {
+    let conversation =
+        |turns: &[&str]| Conversation { turns: turns.iter().map(|turn| turn.to_string()).collect() };
+    let listed = vec![conversation(&["one", "two", "three"]), conversation(&["four"])];
+    for endpoint in [Endpoint::Chat, Endpoint::Completions] {
+        let (address, seen) = start(manner()).await;
+        let server = connect("fake", address, RequestOptions { endpoint, ..options() }).await;
+        let report =
+            session(&[server], &[load(Arrivals::Streams(1), Prompts::Listed(listed.clone()), 2, 2)], 1).await;
+        assert_eq!(report.loads[0].servers[0].together.answered, 4);
+        let seen = seen.lock().unwrap();
+        // One request came before, to warm it up.
+        let measured = &seen.bodies[1..];
+        let third = &measured[2];
+        match endpoint {
+            Endpoint::Chat => {
+                let message = |role: &str, content: &str| json!({ "role": role, "content": content });
+                let said = [
+                    ("user", "one"),
+                    ("assistant", "é é "),
+                    ("user", "two"),
+                    ("assistant", "é é "),
+                    ("user", "three"),
+                ];
+                assert_eq!(
+                    third["messages"],
+                    said.map(|(role, content)| message(role, content)).into_iter().collect::<Value>()
+                );
+            }
+            Endpoint::Completions => assert_eq!(third["prompt"], "oneé é \n\ntwoé é \n\nthree"),
+        }
+        assert_eq!(measured.len(), 4);
+    }
 }
 
 #[tokio::test]

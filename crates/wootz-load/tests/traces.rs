@@ -67,7 +67,7 @@ fn a_trace_is_scaled_and_cut_and_says_so() {
     assert_eq!(scaled.entries, [entry(0, 100, 1), entry(5, 200, 5), entry(10, 1, 1)]);
     assert_eq!((scaled.cut_prompts, scaled.cut_outputs, scaled.block), (1, 1, 51));
     let plan = workload(scaled).plan(Arrivals::AsTraced, 0, &WORDS);
-    let lengths: Vec<usize> = plan.requests.iter().map(|r| r.prompt.split(' ').count()).collect();
+    let lengths: Vec<usize> = plan.requests.iter().map(|r| r.turns[0].split(' ').count()).collect();
     assert_eq!(lengths, [100, 200, 1]);
     assert_eq!(plan.pace, Pace::Open([0, 5, 10].map(Duration::from_secs).to_vec()));
 }
@@ -78,7 +78,7 @@ fn equal_blocks_are_equal_text() {
     let entries = [entry(1500, vec![0, 4, 5]), entry(1100, vec![0, 4, 9]), entry(600, vec![0, 2])];
     let prompts = |run| -> Vec<Vec<String>> {
         let plan = workload(ScaledTrace::new(&entries, 9, AS_IT_IS)).plan(Arrivals::AtOnce, run, &WORDS);
-        plan.requests.iter().map(|r| r.prompt.split(' ').map(str::to_string).collect()).collect()
+        plan.requests.iter().map(|r| r.turns[0].split(' ').map(str::to_string).collect()).collect()
     };
     let all = prompts(0);
     assert_eq!(all.iter().map(Vec::len).collect::<Vec<_>>(), [1500, 1100, 600]);

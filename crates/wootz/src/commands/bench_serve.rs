@@ -147,8 +147,10 @@ fn finish(arguments: &BenchServeArguments, report: &Report) -> Result<(), Failur
         }
         false => write!(out, "{}", text::report(report))?,
     }
-    let answered =
-        report.loads.iter().flat_map(|load| &load.servers).any(|server| server.together.answered > 0);
+    let answered = report.loads.iter().flat_map(|load| &load.servers).any(|server| {
+        let long = server.together.beside.and_then(|beside| beside.time_to_first_token);
+        server.together.answered > 0 || long.is_some()
+    });
     match answered {
         true => Ok(()),
         false => Err(Failure::new("no request was answered to its end")),

@@ -42,16 +42,20 @@ pub struct LoadArguments {
     /// Requests of a run for each stream
     #[arg(long, value_name = "N", conflicts_with = "requests", requires = "streams", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     requests_per_stream: Option<u32>,
-    /// Prompts from a file: a line each, JSON lines (prompt, turns, messages) or ShareGPT's JSON
+    /// Prompts from a file: a line each, JSON lines (prompt, turns, messages) or ShareGPT's JSON. What users say in a
+    /// conversation is sent turn by turn, after the server's own answers
     #[arg(long, value_name = "FILE", conflicts_with_all = ["prompt_tokens", "shared_prefix"])]
     prompts: Option<PathBuf>,
+    /// The most turns of a conversation that are sent [default: all]
+    #[arg(long, value_name = "N", requires = "prompts", value_parser = clap::value_parser!(u32).range(1..))]
+    turns: Option<u32>,
     /// Tokens of a made prompt; after a shared prefix, those that are its own
     #[arg(long, short, value_name = "N", default_value = "128", value_parser = clap::value_parser!(u32).range(1..=16_000_000))]
     prompt_tokens: u32,
     /// Prompts of so many groups begin with the same tokens
     #[arg(long, value_name = "GROUPS:TOKENS")]
     shared_prefix: Option<SharedPrefix>,
-    /// Once all streams flow, one more request with a prompt of so many tokens
+    /// Once all streams flow, one more request with a prompt of so many tokens; the run ends with its answer
     #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(1..=16_000_000))]
     beside: Option<u32>,
     /// Tokens of an answer
@@ -106,7 +110,11 @@ impl LoadArguments {
             .prompts
             .as_deref()
             .map(|path| prompts::parse(&prompts::read_file(path)?, &path.display().to_string()));
-        let listed = listed.transpose()?;
+        let mut listed = listed.transpose()?;
+        if let Some(most) = self.turns {
+            let conversations = listed.iter_mut().flatten();
+            conversations.for_each(|conversation| conversation.turns.truncate(most as usize));
+        }
         let load = |arrivals: Arrivals| {
             let requests = self.requests_of(arrivals, trace.as_ref().map(Vec::len));
             let prompts = match (&trace, &listed, self.shared_prefix) {
@@ -170,7 +178,13 @@ impl LoadArguments {
         };
         let output = workload.output_tokens;
         let asked = match &workload.prompts {
-            Prompts::Listed(texts) => format!("{} listed prompts, output {output}", texts.len()),
+            Prompts::Listed(all) => {
+                let turns: usize = all.iter().map(|conversation| conversation.turns.len()).sum();
+                match turns == all.len() {
+                    true => format!("{turns} listed prompts, output {output}"),
+                    false => format!("{} listed conversations of {turns} turns, output {output}", all.len()),
+                }
+            }
             Prompts::Synthetic { tokens } => format!("prompt {tokens}, output {output}"),
             Prompts::SharedPrefix { groups, prefix, tokens } => {
                 format!("prompt {prefix} shared in {groups} groups + {tokens}, output {output}")
