@@ -17,7 +17,7 @@ use utoipa_axum::routes;
 use crate::error::ApiError;
 use crate::http_metrics::{self, HttpMetrics};
 use crate::settings::{Origins, ServeSettings};
-use crate::{ServedModel, auth, chat, completions, health, metrics, models, openapi};
+use crate::{ServedModel, auth, chat, completions, health, hosts, metrics, models, openapi};
 
 /// What handlers share.
 #[derive(Debug, Clone)]
@@ -154,6 +154,7 @@ pub fn router(state: AppState) -> Router {
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn_with_state(state.clone(), hosts::guard))
         .layer(middleware::from_fn_with_state(state.clone(), http_metrics::observe));
     let app = match cors {
         Some(cors) => app.layer(cors),

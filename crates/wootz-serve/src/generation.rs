@@ -142,6 +142,7 @@ impl Generation {
             end_tokens: settings.end_tokens,
             logprobs,
             prompt_logprobs,
+            reuse: settings.reuse,
             answers: settings.answers,
             guide,
             prediction: Prediction::default(),

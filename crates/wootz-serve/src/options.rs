@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use utoipa::ToSchema;
-use wootz_engine::{Answers, BeamSearch, PenaltyWindow, SamplingSettings, Scheduling, validate};
+use wootz_engine::{Answers, BeamSearch, PenaltyWindow, PrefixReuse, SamplingSettings, Scheduling, validate};
 use wootz_weights::tokenizer::SpecialText;
 
 use crate::ServedModel;
@@ -85,6 +85,9 @@ pub struct GenerationOptions {
     pub priority: Option<i32>,
     /// By when the answer should begin, in milliseconds; heeded under `--policy deadline`.
     pub deadline_ms: Option<u64>,
+    /// Whether what was computed for earlier prompts that begin alike is taken over. Default true. It never changes the
+    /// answer.
+    pub cache_prompt: Option<bool>,
     /// A name of the one who asks. It changes nothing in the answer, and is not recorded.
     pub user: Option<String>,
 }
@@ -157,6 +160,8 @@ pub struct GenerationSettings {
     pub end_tokens: Vec<u32>,
     /// When it runs, but for the tenant.
     pub scheduling: Scheduling,
+    /// Whether earlier prompts that begin alike are of use.
+    pub reuse: PrefixReuse,
     /// Whether special tokens give their names.
     pub special: SpecialText,
     /// How it comes.
@@ -186,6 +191,10 @@ impl GenerationOptions {
                 priority: self.priority.unwrap_or(0).saturating_neg(),
                 deadline: self.deadline_ms.map(Duration::from_millis),
                 ..Scheduling::default()
+            },
+            reuse: match self.cache_prompt {
+                Some(false) => PrefixReuse::Nothing,
+                _ => PrefixReuse::Longest,
             },
             special: match self.skip_special_tokens {
                 Some(false) => SpecialText::Show,

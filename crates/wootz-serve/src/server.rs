@@ -14,6 +14,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio_io_timeout::TimeoutWriter;
 use tower::{Service, ServiceExt};
 
 use crate::ServedModel;
@@ -91,8 +92,9 @@ impl Server {
         ServerHandle(self.state.clone())
     }
 
-    /// Answers until it is told to end, and the answers that were under way then have ended.
-    pub async fn run(self) {
+    /// Answers until it is told to end, and the answers that were under way then have ended or run out of time. Says how
+    /// many connections were cut off.
+    pub async fn run(self) -> usize {
         let app = router(self.state.clone());
         let permits = Arc::new(Semaphore::new(self.state.settings().connections));
         let mut connections = JoinSet::new();
@@ -107,8 +109,11 @@ impl Server {
         tokio::select! {
             () = ended => {}
             () = self.accept_all(&mut late, &app, &permits) => {}
+            () = out_of_time(self.state.settings().drain_time) => self.state.close(Closing::Stopped),
             _ = closing.wait_for(|closing| *closing == Closing::Stopped) => {}
         }
+        while connections.try_join_next().is_some() {}
+        connections.len()
     }
 
     /// Takes connections in, and forgets those that have ended; never returns.
@@ -126,6 +131,14 @@ impl Server {
                 else => {}
             }
         }
+    }
+}
+
+/// Ends after so long; without a limit, never.
+async fn out_of_time(limit: Option<Duration>) {
+    match limit {
+        Some(limit) => tokio::time::sleep(limit).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -148,6 +161,10 @@ async fn accept(
 async fn serve_connection(stream: TcpStream, app: axum::Router, state: AppState) {
     // A token is a small packet that has nothing to wait for.
     let _ = stream.set_nodelay(true);
+    // Who takes nothing holds a connection, an answer and its pages, and a drain.
+    let mut stream = TimeoutWriter::new(stream);
+    stream.set_timeout(Some(state.settings().write_time));
+    let stream = Box::pin(stream);
     let service = tower::service_fn(move |request: hyper::Request<Incoming>| {
         let mut app = app.clone();
         async move {

@@ -55,6 +55,9 @@ async fn every_refusal_names_its_parameter() {
         ),
         (json!({"response_format": {"type": "json_object"}, "guided_regex": "a"}), "guided_regex"),
         (json!({"guided_regex": "("}), "guided_regex"),
+        (json!({"guided_regex": r"[^\s\S]"}), "guided_regex"),
+        (json!({"n_predict": 5}), "n_predict"),
+        (json!({"id_slot": 0}), "id_slot"),
         (json!({"reasoning_effort": "low", "reasoning": {"effort": "high"}}), "reasoning.effort"),
         (json!({"reasoning": {"enabled": false, "effort": "high"}}), "reasoning.enabled"),
         (json!({"verbosity": "low"}), "verbosity"),
@@ -83,7 +86,7 @@ async fn every_parameter_that_does_not_hurt_is_taken() {
         json!({"user": "u", "safety_identifier": "s", "prompt_cache_key": "k", "prompt_cache_retention": "24h"}),
         json!({"prediction": {"type": "content", "content": "Hi"}, "verbosity": "medium", "seed": -3}),
         json!({"response_format": {"type": "text"}, "parallel_tool_calls": true, "tools": []}),
-        json!({"top_k": 3, "min_p": 0.1, "typical_p": 0.9, "repetition_penalty": 1.1, "priority": 2}),
+        json!({"cache_prompt": true, "top_k": 3, "min_p": 0.1, "typical_p": 0.9, "repetition_penalty": 1.1, "priority": 2}),
         json!({"frequency_penalty": 0.5, "presence_penalty": -0.5, "logit_bias": {"65": -100}}),
         json!({"reasoning_effort": "minimal", "chat_template_kwargs": {"enable_thinking": true}, "documents": []}),
         json!({"add_generation_prompt": true, "messages": [

@@ -45,6 +45,10 @@ async fn an_answer_has_openais_shape() {
     let third = server.complete(with(greedy(8), json!({"prompt": PROMPT.repeat(8)}))).await;
     assert_eq!(text(&third, 0), text(&again, 0));
     assert!(third["usage"]["prompt_tokens_details"]["cached_tokens"].as_u64().unwrap() >= 16);
+    let anew = json!({"prompt": PROMPT.repeat(8), "cache_prompt": false});
+    let anew = server.complete(with(greedy(8), anew)).await;
+    assert_eq!(text(&anew, 0), text(&third, 0));
+    assert_eq!(anew["usage"]["prompt_tokens_details"]["cached_tokens"], 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

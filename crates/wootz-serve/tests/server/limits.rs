@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use serde_json::json;
-use wootz_serve::{ApiKeys, Origins};
+use wootz_serve::{ApiKeys, Hosts, Origins};
 
 use crate::support::TestServer;
 
@@ -57,7 +57,7 @@ async fn a_body_that_is_too_long_is_not_read() {
     let refused = server.post("/v1/completions", &long).await;
     assert_eq!(refused.status, 413, "{}", refused.text);
     // Chunked, so that its length is not known before.
-    let head = "POST /v1/completions HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n\
+    let head = "POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
         transfer-encoding: chunked\r\nconnection: close\r\n\r\n";
     let chunk = format!("800\r\n{}\r\n", " ".repeat(0x800));
     let answer = raw(&server, format!("{head}{chunk}{chunk}0\r\n\r\n").into_bytes()).await;
@@ -72,11 +72,11 @@ async fn a_slow_head_or_body_loses_its_connection() {
         options.settings.body_time = short;
     })
     .await;
-    let answer = raw(&server, b"POST /v1/completions HTTP/1.1\r\nhost: a\r\n".to_vec()).await;
+    let answer = raw(&server, b"POST /v1/completions HTTP/1.1\r\nhost: localhost\r\n".to_vec()).await;
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
     let idle = raw(&server, Vec::new()).await;
     assert!(idle.is_empty(), "{idle}");
-    let body = "POST /v1/completions HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n\
+    let body = "POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
         content-length: 100\r\n\r\n{\"prompt\"";
     let answer = raw(&server, body.as_bytes().to_vec()).await;
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
@@ -89,11 +89,12 @@ async fn what_is_not_http_harms_nobody() {
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec(),
         b"GET\r\n\r\n".to_vec(),
         b"GET / HTTP/9.9\r\n\r\n".to_vec(),
-        b"GET /\x00 HTTP/1.1\r\nhost: a\r\n\r\n".to_vec(),
-        b"POST /v1/completions HTTP/1.1\r\nhost: a\r\ncontent-length: -5\r\n\r\n".to_vec(),
-        b"POST /v1/completions HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\n"
+        b"GET /\x00 HTTP/1.1\r\nhost: localhost\r\n\r\n".to_vec(),
+        b"POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: -5\r\n\r\n".to_vec(),
+        b"POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\n"
             .to_vec(),
-        b"POST /v1/completions HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n".to_vec(),
+        b"POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n"
+            .to_vec(),
         [b"GET / HTTP/1.1\r\n".to_vec(), b"a: b\r\n".repeat(500), b"\r\n".to_vec()].concat(),
         [b"GET / HTTP/1.1\r\na: ".to_vec(), vec![b'x'; 200_000], b"\r\n\r\n".to_vec()].concat(),
         [b"GET /".to_vec(), vec![b'x'; 200_000], b" HTTP/1.1\r\n\r\n".to_vec()].concat(),
@@ -132,4 +133,34 @@ async fn web_pages_may_ask_if_their_origin_may() {
     let closed = TestServer::start().await;
     let none = closed.send(ask(&closed, origin)).await;
     assert!(!none.headers.contains_key("access-control-allow-origin"));
+    let refused = closed.send(closed.client.get(closed.url("/v1/models")).header("origin", origin)).await;
+    assert_eq!((refused.status, &refused.json()["error"]["code"]), (403, &json!("origin_not_allowed")));
+    let own = format!("http://{}", closed.address);
+    assert_eq!(
+        closed.send(closed.client.get(closed.url("/v1/models")).header("origin", own)).await.status,
+        200
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_not_the_servers_own_is_refused() {
+    let server = TestServer::start().await;
+    async fn ask(server: &TestServer, host: &str) -> String {
+        let place = format!("{host}:{}", server.address.port());
+        let head = format!("GET /v1/models HTTP/1.1\r\nhost: {place}\r\nconnection: close\r\n\r\n");
+        raw(server, head.into_bytes()).await
+    }
+    assert!(ask(&server, "localhost").await.starts_with("HTTP/1.1 200"));
+    let refused = ask(&server, "evil.example").await;
+    assert!(refused.starts_with("HTTP/1.1 403"), "{refused}");
+    let error: serde_json::Value = serde_json::from_str(refused.split_once("\r\n\r\n").unwrap().1).unwrap();
+    assert_eq!(error["error"]["code"], "host_not_allowed");
+    assert!(error["error"]["message"].as_str().unwrap().contains("--allowed-host"), "{error}");
+    // The whole address in the first line counts, too.
+    let absolute = b"GET http://evil.example/health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    assert!(raw(&server, absolute.to_vec()).await.starts_with("HTTP/1.1 403"));
+    let hosts = Hosts::Listed(vec!["box.example".into()]);
+    let listed = TestServer::start_with(|options| options.settings.hosts = hosts).await;
+    assert!(ask(&listed, "Box.Example").await.starts_with("HTTP/1.1 200"));
+    assert!(ask(&listed, "evil.example").await.starts_with("HTTP/1.1 403"));
 }

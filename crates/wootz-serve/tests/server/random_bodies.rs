@@ -13,9 +13,10 @@ use wootz_serve::{AppState, router};
 use crate::support::{Controls, Options, served_model};
 
 /// What endpoints know, and a little that they don't.
-const KEYS: [&str; 36] = [
+const KEYS: [&str; 37] = [
     "add_special_tokens",
     "best_of",
+    "cache_prompt",
     "deadline_ms",
     "echo",
     "frequency_penalty",

@@ -159,7 +159,8 @@ impl Drop for Release {
 pub struct TestServer {
     pub address: SocketAddr,
     pub handle: ServerHandle,
-    pub running: JoinHandle<()>,
+    /// Says how many connections were cut off.
+    pub running: JoinHandle<usize>,
     pub controls: Arc<Controls>,
     pub client: reqwest::Client,
     _release: Release,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use wootz_engine::{Engine, EngineSettings, Policy};
 use wootz_serve::chat::ChatModel;
-use wootz_serve::{ApiKeys, Closing, Origins, ServeSettings, ServedModel, Server, ServerHandle};
+use wootz_serve::{ApiKeys, Closing, Hosts, Origins, ServeSettings, ServedModel, Server, ServerHandle};
 
 use super::disk_options::DiskOptions;
 use crate::failure::Failure;
@@ -71,12 +71,23 @@ struct ListeningOptions {
     /// Let web pages of this origin ask (repeatable); * lets every page
     #[arg(long, value_name = "ORIGIN")]
     cors: Vec<String>,
+    /// A name that this server answers to in the header Host, besides its own (repeatable); * lets every name. Without it,
+    /// at a loopback address, only localhost and loopback addresses are answered, so that no web page gets in by a name of
+    /// its own site
+    #[arg(long, value_name = "NAME")]
+    allowed_host: Vec<String>,
     /// The longest request body
     #[arg(long, value_name = "SIZE", default_value = "8M", value_parser = size::parse)]
     body_limit: u64,
     /// Seconds that a request's head, and then its body, may take to arrive
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
     read_timeout: u64,
+    /// Seconds after which a client that takes nothing of what is sent to it loses its connection
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    write_timeout: u64,
+    /// Seconds that answers under way may go on after the first SIGINT or SIGTERM; 0 lets them end
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    drain_timeout: u64,
     /// Connections at a time; more wait
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     connections: u32,
@@ -155,7 +166,10 @@ async fn serve(arguments: ServeArguments, path: PathBuf, settings: ServeSettings
             greet(&model.name, &figures, address, open);
             take_into_service(handle, model);
             let ended = running.await;
-            ended.map_err(|_| Failure::new("the server failed unexpectedly"))?;
+            let cut_off = ended.map_err(|_| Failure::new("the server failed unexpectedly"))?;
+            if cut_off > 0 {
+                terminal::say(&format!("cut {cut_off} connections off"));
+            }
         }
         _ = &mut running => {}
     }
@@ -229,9 +243,12 @@ impl ListeningOptions {
             address: SocketAddr::new(self.host, self.port),
             keys: self.keys()?,
             origins: self.origins()?,
+            hosts: self.hosts()?,
             body_bytes: usize::try_from(self.body_limit).unwrap_or(usize::MAX),
             body_time: read,
             head_time: read,
+            write_time: Duration::from_secs(self.write_timeout),
+            drain_time: (self.drain_timeout > 0).then(|| Duration::from_secs(self.drain_timeout)),
             connections: self.connections as usize,
             ..ServeSettings::default()
         })
@@ -256,6 +273,25 @@ impl ListeningOptions {
             }
             _ => Ok(keys),
         }
+    }
+
+    fn hosts(&self) -> Result<Hosts, Failure> {
+        if self.allowed_host.is_empty() {
+            return Ok(Hosts::Own);
+        }
+        if self.allowed_host.iter().any(|name| name == "*") {
+            return Ok(Hosts::Any);
+        }
+        let parse = |name: &String| {
+            let name = name.trim_end_matches('.').to_ascii_lowercase();
+            // Addresses of version 6 are written in brackets there.
+            let name = if name.parse::<std::net::Ipv6Addr>().is_ok() { format!("[{name}]") } else { name };
+            let well = !name.is_empty() && wootz_serve::is_host_name(&name);
+            let wrong =
+                || Failure::Usage(format!("{name:?} is no host name, like box.example.org, without a port"));
+            well.then(|| name.clone()).ok_or_else(wrong)
+        };
+        self.allowed_host.iter().map(parse).collect::<Result<_, _>>().map(Hosts::Listed)
     }
 
     fn origins(&self) -> Result<Origins, Failure> {
@@ -310,7 +346,9 @@ fn greet(name: &str, figures: &Figures, address: SocketAddr, open: bool) {
 fn farewell(closing: Closing) {
     match closing {
         Closing::Draining => {
-            terminal::say("ending when the answers under way have ended; once more stops at once");
+            terminal::say(
+                "ending when the answers under way have ended, or with --drain-timeout; once more stops at once",
+            );
         }
         Closing::Stopped => terminal::say("stopped"),
         Closing::Open => {}
@@ -353,6 +391,27 @@ mod tests {
         std::fs::write(&path, "# none\n").unwrap();
         assert!(parsed(&["--api-key-file", &file]).listening.settings().is_err());
         assert!(parsed(&["--api-key", " "]).listening.settings().is_err());
+    }
+
+    #[test]
+    fn a_host_has_no_port() {
+        let hosts = |name: &str| parsed(&["--allowed-host", name]).listening.hosts();
+        assert_eq!(parsed(&[]).listening.hosts().unwrap(), Hosts::Own);
+        assert_eq!(hosts("*").unwrap(), Hosts::Any);
+        assert_eq!(hosts("Box.Example.").unwrap(), Hosts::Listed(vec!["box.example".into()]));
+        assert_eq!(hosts("2001:db8::1").unwrap(), Hosts::Listed(vec!["[2001:db8::1]".into()]));
+        for wrong in ["", "box:8080", "http://box", "a b", "box/", "me@box", "."] {
+            assert!(hosts(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn clients_and_drains_have_their_time() {
+        let settings =
+            parsed(&["--write-timeout", "5", "--drain-timeout", "0"]).listening.settings().unwrap();
+        assert_eq!((settings.write_time, settings.drain_time), (Duration::from_secs(5), None));
+        let settings = parsed(&["--drain-timeout", "7"]).listening.settings().unwrap();
+        assert_eq!(settings.drain_time, Some(Duration::from_secs(7)));
     }
 
     #[test]
