@@ -26,7 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let tokens = (0..prompt).map(|place| ((place * 31 + id * 977) % VOCAB) as u32).collect();
         scheduler.add(RequestId(id as u64), Request::new(tokens, vec![]), Drawing::Device, Duration::ZERO)?;
     }
-    let (mut planning, mut taking_in) = (Vec::new(), Vec::new());
+    let (mut planning, mut taking_in, mut both) = (Vec::new(), Vec::new(), Vec::new());
     while planning.len() < steps {
         let begun = Instant::now();
         let Some(step) = scheduler.plan(Duration::ZERO, Drawing::Device) else { break };
@@ -41,11 +41,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         if step.rows() == sequences && events.len() == sequences {
             planning.push(planned);
             taking_in.push(taken_in);
+            both.push(planned + taken_in);
         }
     }
     println!("{sequences} sequences, prompts of {prompt} tokens, {} steps", planning.len());
     report("plan", &mut planning);
     report("apply", &mut taking_in);
+    report("both", &mut both);
     Ok(())
 }
 

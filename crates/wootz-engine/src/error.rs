@@ -44,6 +44,15 @@ pub enum EngineError {
     /// The grammar of the answer cannot be followed any further.
     #[error(transparent)]
     Grammar(#[from] wootz_grammar::GrammarError),
+    /// A mistake in what follows an answer's grammar or reasoning budget.
+    #[error(
+        "the engine made a mistake while it followed the answer's grammar or reasoning budget ({reason}); other \
+         requests go on"
+    )]
+    Guide {
+        /// What is known of it.
+        reason: String,
+    },
     /// A request without a single token.
     #[error("the prompt is empty: a model needs at least one token to go on from")]
     EmptyPrompt,

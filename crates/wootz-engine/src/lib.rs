@@ -8,6 +8,7 @@
 mod beam;
 mod block;
 mod budget;
+mod contained;
 mod disk;
 mod engine;
 mod error;
@@ -41,7 +42,7 @@ pub use event::{AnswerEvent, Event, EventKind, FinishReason, Usage};
 pub use guide::{AnswerGuide, Followed, Guide, MaskWorker, ReasoningGuide};
 pub use metrics::{
     AnswerClock, EngineMetrics, Histogram, MetricsHandle, Outcome, PageCounts, PrefixCounts, Recorder,
-    RequestCounts, TokenCounts,
+    RequestCounts, TokenCounts, Work,
 };
 pub use perplexity::{Perplexity, PerplexityText, perplexity};
 pub use policy::{

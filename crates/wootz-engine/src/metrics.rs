@@ -35,9 +35,13 @@ pub struct EngineMetrics {
     pub preemptions: u64,
     /// Steps that failed on the device.
     pub step_failures: u64,
-    /// Seconds spent on planning steps and on taking their results in, without the device's. Tokens that the device does
-    /// not draw are drawn within them.
+    /// Seconds spent on planning steps and on taking their results in, and nothing else: neither the device's, nor those
+    /// below.
     pub scheduler_seconds: f64,
+    /// Seconds spent on what the device did not do with its logits: waiting for masks, drawing tokens, log probabilities.
+    pub sampling_seconds: f64,
+    /// Seconds spent on copying pages between the pool and the disk tier.
+    pub page_seconds: f64,
     /// Seconds that each step took, from its start on the device until its tokens were there.
     pub steps: Histogram,
     /// Seconds from a request's arrival to the first token of each of its answers.
@@ -61,6 +65,8 @@ impl Default for EngineMetrics {
             preemptions: 0,
             step_failures: 0,
             scheduler_seconds: 0.0,
+            sampling_seconds: 0.0,
+            page_seconds: 0.0,
             steps: Histogram::of_steps(),
             time_to_first_token: Histogram::of_waits(),
             inter_token: Histogram::of_steps(),
@@ -147,6 +153,17 @@ pub struct PrefixCounts {
     pub misses: u64,
 }
 
+/// What the engine's thread was busy with, the device left out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Planning steps, and taking their results in.
+    pub scheduling: Duration,
+    /// See [`EngineMetrics::sampling_seconds`].
+    pub sampling: Duration,
+    /// See [`EngineMetrics::page_seconds`].
+    pub pages: Duration,
+}
+
 /// When the tokens of an answer came. The engine keeps one for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AnswerClock {
@@ -194,9 +211,11 @@ impl Recorder {
         self.figures.steps.add(took);
     }
 
-    /// The scheduler worked for so long.
-    pub fn scheduled(&mut self, took: Duration) {
-        self.figures.scheduler_seconds += took.as_secs_f64();
+    /// The engine's thread worked for so long.
+    pub fn worked(&mut self, work: Work) {
+        self.figures.scheduler_seconds += work.scheduling.as_secs_f64();
+        self.figures.sampling_seconds += work.sampling.as_secs_f64();
+        self.figures.page_seconds += work.pages.as_secs_f64();
     }
 
     /// A request came.

@@ -6,9 +6,7 @@
 mod caller;
 mod steps;
 
-use std::any::Any;
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -17,11 +15,12 @@ use flume::{Receiver, Sender};
 use wootz_backend::model::Model;
 
 use crate::EngineError;
+use crate::contained::contained;
 use crate::disk::DiskCache;
 use crate::engine::SharedState;
 use crate::event::{AnswerEvent, Event, EventKind};
 use crate::guide::MaskWorker;
-use crate::metrics::{MetricsHandle, Outcome, Recorder, TokenCounts};
+use crate::metrics::{MetricsHandle, Outcome, Recorder, TokenCounts, Work};
 use crate::request::{Request, RequestId};
 use crate::scheduler::Scheduler;
 use crate::settings::EngineSettings;
@@ -89,10 +88,10 @@ impl Worker {
     pub(crate) fn run(mut self, inbox: &Receiver<Command>) {
         self.publish();
         loop {
-            match catch_unwind(AssertUnwindSafe(|| self.turn(inbox))) {
+            match contained(|| self.turn(inbox)) {
                 Ok(Next::Work) => {}
                 Ok(Next::End) => return,
-                Err(panic) => self.begin_anew(&words(&*panic)),
+                Err(reason) => self.begin_anew(reason),
             }
         }
     }
@@ -102,21 +101,27 @@ impl Worker {
         if self.receive(inbox) == Next::End {
             return Next::End;
         }
-        let begun = self.now();
+        let (begun, mut pages) = (self.now(), Duration::ZERO);
+        let sampling = self.scheduler.counts().sampling;
         let arrivals = self.scheduler.has_arrivals();
         if arrivals && self.scheduler.under_way() == 0 {
             self.scheduler.restore(&mut *self.model);
+            pages += self.now() - begun;
         }
         let ahead = self.device_draws() && !(arrivals && self.scheduler.under_way() > 0);
         let steps = self.scheduler.steps_planned();
         let under_way = self.scheduler.under_way();
         let events = if ahead { self.step_ahead() } else { self.step_alone() };
         self.stuck = under_way == 0 && self.scheduler.steps_planned() == steps;
+        let results_in = self.now();
         self.scheduler.store(&mut *self.model);
+        pages += self.now() - results_in;
         self.send(events);
         self.publish();
-        let device = self.under_way.take_device_time();
-        self.recorder.scheduled(self.now().saturating_sub(begun + device));
+        let sampling = self.scheduler.counts().sampling - sampling;
+        let elsewhere = self.under_way.take_device_time() + sampling + pages;
+        let scheduling = self.now().saturating_sub(begun + elsewhere);
+        self.recorder.worked(Work { scheduling, sampling, pages });
         Next::Work
     }
 
@@ -213,11 +218,11 @@ impl Worker {
     }
 
     /// Goes on with a new scheduler after a mistake of the old one: what it had is lost.
-    fn begin_anew(&mut self, reason: &str) {
+    fn begin_anew(&mut self, reason: String) {
         self.abandon_steps();
         let counts = *self.scheduler.counts();
         self.scheduler = scheduler(&*self.model, &self.settings, self.disk.as_ref()).counting_from(counts);
-        let error = EngineError::Internal { reason: reason.to_owned() };
+        let error = EngineError::Internal { reason };
         let events = self.callers.keys().map(|&id| failed(id, error.clone())).collect();
         self.send(events);
         self.publish();
@@ -234,10 +239,4 @@ fn scheduler(model: &dyn Model, settings: &EngineSettings, disk: Option<&Arc<Dis
 
 fn failed(request: RequestId, error: EngineError) -> Event {
     Event { request, event: AnswerEvent { answer: 0, kind: EventKind::Failed(error) } }
-}
-
-/// What a panic said.
-fn words(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no reason given".into())
 }

@@ -6,7 +6,10 @@ use std::num::NonZeroUsize;
 
 use fake::FakeModel;
 use wootz_backend::step::{PAGE_TOKENS, StepLimits};
-use wootz_engine::{Engine, EngineError, EngineMetrics, EngineSettings, EventKind, EventStream, Request};
+use wootz_engine::{
+    Engine, EngineError, EngineMetrics, EngineSettings, EventKind, EventStream, Guide, ReasoningGuide,
+    Request,
+};
 
 fn model() -> FakeModel {
     FakeModel::new(StepLimits { vocab: 50, positions: 20 * PAGE_TOKENS, rows: 32, samples: 4, pages: 40 })
@@ -65,7 +68,7 @@ fn requests_tokens_and_durations_are_counted() {
     assert!(metrics.tokens.generated >= 15);
     assert!(metrics.time_to_first_token.count() >= 3 && metrics.queued.count() >= 3);
     assert!(metrics.inter_token.count() >= 12 && metrics.steps.count() >= 15);
-    assert!(metrics.scheduler_seconds > 0.0);
+    assert!(metrics.scheduler_seconds > 0.0 && metrics.sampling_seconds > 0.0);
     let pages = metrics.pages;
     assert_eq!(pages.free + pages.cached + pages.held, 40);
 }
@@ -85,6 +88,20 @@ fn a_panic_of_the_device_fails_the_requests_of_that_step() {
         let metrics = metrics(&engine, 2);
         assert_eq!((metrics.requests.failed, metrics.step_failures), (1, 1));
     }
+}
+
+#[test]
+fn an_answer_whose_guide_leaves_no_token_costs_nobody_else() {
+    let engine = engine(model());
+    let reasoning =
+        ReasoningGuide { opened: true, ends: vec![7], budget: Some(3), ..ReasoningGuide::default() };
+    let mut stuck = request(vec![1, 2, 3], 10);
+    stuck.guide = Guide { reasoning: Some(reasoning), grammar: None };
+    stuck.sampling.logit_bias = vec![(7, f32::NEG_INFINITY)];
+    let streams = [request(vec![4, 5], 20), stuck, request(vec![6, 7], 20)]
+        .map(|request| engine.submit(request).expect("there is room"));
+    let ends = streams.map(|stream| answer(&stream));
+    assert!(matches!(ends, [Ok(20), Err(EngineError::NoTokenLeft), Ok(20)]), "{ends:?}");
 }
 
 #[test]

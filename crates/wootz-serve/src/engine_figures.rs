@@ -83,13 +83,25 @@ fn counts(encoder: &mut DescriptorEncoder<'_>, metrics: &EngineMetrics) -> fmt::
         metrics.preemptions,
     )?;
     single(encoder, ("wootz_step_failures", "Steps that failed on the device"), metrics.step_failures)?;
-    let seconds = encoder.encode_descriptor(
-        "wootz_scheduler_seconds",
-        "Time spent between steps, off the device",
-        None,
-        MetricType::Counter,
-    );
-    seconds?.encode_counter::<NoLabelSet, f64, f64>(&metrics.scheduler_seconds, None)
+    family(
+        encoder,
+        ("wootz_draft_tokens", "Tokens of predictions that were tried, by whether they were right"),
+        "result",
+        &[("accepted", tokens.drafts_accepted), ("rejected", tokens.drafts_rejected)],
+    )?;
+    for (name, help, seconds) in [
+        (
+            "wootz_scheduler_seconds",
+            "Time spent planning steps and taking them in",
+            metrics.scheduler_seconds,
+        ),
+        ("wootz_sampling_seconds", "Time spent drawing tokens off the device", metrics.sampling_seconds),
+        ("wootz_page_seconds", "Time spent copying pages for the disk tier", metrics.page_seconds),
+    ] {
+        let counter = encoder.encode_descriptor(name, help, None, MetricType::Counter);
+        counter?.encode_counter::<NoLabelSet, f64, f64>(&seconds, None)?;
+    }
+    Ok(())
 }
 
 fn gauges(encoder: &mut DescriptorEncoder<'_>, metrics: &EngineMetrics) -> fmt::Result {

@@ -1,6 +1,6 @@
 //! The guide of one answer, wherever its mask is being computed.
 
-use wootz_grammar::{GrammarError, TokenMask};
+use wootz_grammar::TokenMask;
 
 use super::worker::{Guided, MaskWorker};
 use super::{Guide, state::GuideState};
@@ -73,7 +73,7 @@ impl AnswerGuide {
         }
         match &guided.next {
             Some(Ok(true)) => Ok(Some(&guided.mask)),
-            Some(Err(error)) => Err(EngineError::Grammar(error.clone())),
+            Some(Err(error)) => Err(error.clone()),
             Some(Ok(false)) | None => Ok(None),
         }
     }
@@ -83,9 +83,7 @@ impl AnswerGuide {
     /// # Errors
     /// A token that [`Self::allowed`] does not allow.
     pub fn observe(&mut self, token: u32) -> Result<Followed, EngineError> {
-        let guided = self.settle()?;
-        guided.next = None;
-        Ok(guided.state.observe(token)?)
+        self.settle()?.observe(token)
     }
 
     /// The guide of another answer with the same tokens so far.
@@ -112,7 +110,7 @@ impl AnswerGuide {
         match &mut self.place {
             Place::Here(guided) => Ok(guided),
             Place::Away(_) | Place::Lost => {
-                Err(GrammarError::Failed("the thread that computes masks has stopped".to_owned()).into())
+                Err(EngineError::Guide { reason: "the thread that computes masks has stopped".to_owned() })
             }
         }
     }

@@ -211,3 +211,18 @@ fn fill(grammar: &mut Grammar, mask: &mut TokenMask, end_tokens: &[u32]) -> Resu
     }
     Ok(())
 }
+
+#[cfg(test)]
+impl GuideState {
+    /// Reasoning whose budget is spent: this token closes it.
+    pub(super) fn closing(token: u32) -> Self {
+        let reasoning =
+            ReasoningGuide { opened: true, ends: vec![token], budget: Some(0), ..ReasoningGuide::default() };
+        Self::new(Guide { reasoning: Some(reasoning), grammar: None }, &[])
+    }
+
+    /// The state after a mistake: using it panics.
+    pub(super) fn broken() -> Self {
+        Self { section: Section::Closing { written: 1 }, ..Self::closing(7) }
+    }
+}

@@ -2,9 +2,12 @@
 
 use std::thread::JoinHandle;
 
-use wootz_grammar::{GrammarError, TokenMask};
+use wootz_grammar::TokenMask;
 
+use super::Followed;
 use super::state::GuideState;
+use crate::EngineError;
+use crate::contained::contained;
 
 /// A guide's state with room for its next mask: what travels to the worker and back.
 #[derive(Debug, Clone)]
@@ -12,13 +15,25 @@ pub(super) struct Guided {
     pub(super) state: GuideState,
     pub(super) mask: TokenMask,
     /// Once computed: whether the mask restricts the next token.
-    pub(super) next: Option<Result<bool, GrammarError>>,
+    pub(super) next: Option<Result<bool, EngineError>>,
 }
 
 impl Guided {
+    /// Computes the next mask. Whatever goes wrong, even by a panic, is an error of this answer.
     pub(super) fn compute(&mut self) {
-        self.next = Some(self.state.next(&mut self.mask));
+        let computed = contained(|| self.state.next(&mut self.mask));
+        self.next = Some(computed.map_err(mistake).and_then(|next| Ok(next?)));
     }
+
+    /// Takes in a token, in the same way.
+    pub(super) fn observe(&mut self, token: u32) -> Result<Followed, EngineError> {
+        self.next = None;
+        Ok(contained(|| self.state.observe(token)).map_err(mistake)??)
+    }
+}
+
+fn mistake(reason: String) -> EngineError {
+    EngineError::Guide { reason }
 }
 
 /// A helper thread of the engine that computes masks. Without it, masks are computed where they are needed.
@@ -67,5 +82,32 @@ impl Drop for MaskWorker {
             // A panic there has reached the answers that it concerned.
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guided(state: GuideState) -> Box<Guided> {
+        Box::new(Guided { state, mask: TokenMask::none(9), next: None })
+    }
+
+    #[test]
+    fn a_panic_is_an_error_of_one_answer_and_the_thread_goes_on() {
+        let worker = MaskWorker::start();
+        let back: Vec<_> = [GuideState::broken(), GuideState::closing(7), GuideState::broken()]
+            .map(|state| worker.submit(guided(state)).expect("the thread runs"))
+            .into_iter()
+            .map(|back| back.recv().expect("the thread goes on"))
+            .collect();
+        for broken in [&back[0], &back[2]] {
+            let Some(Err(error)) = &broken.next else { panic!("it can't be computed") };
+            assert!(matches!(error, EngineError::Guide { .. }), "{error}");
+        }
+        assert!(matches!(back[1].next, Some(Ok(true))));
+        assert!(back[1].mask.tokens().eq([7]));
+        let mut broken = guided(GuideState::broken());
+        assert!(matches!(broken.observe(7), Err(EngineError::Guide { .. })));
     }
 }

@@ -14,7 +14,7 @@ use crate::request::RequestId;
 use crate::sampler::Place;
 use crate::sequence::{Sequence, Sharing};
 
-use super::{Part, Planned, Scheduler, Slot, UnderWay, about, computes_no_more};
+use super::{Part, Planned, Scheduler, Slot, UnderWay, about, computes_no_more, timed};
 
 /// What a step gave.
 #[derive(Debug, Clone, Copy)]
@@ -175,7 +175,7 @@ impl Scheduler {
     ) -> Result<Option<(u32, Option<FinishReason>)>, EngineError> {
         let Slot::Running(sequence) = &mut self.slots[slot] else { return Ok(None) };
         let (id, answer) = (sequence.request, sequence.answer);
-        let sampled = results.choose(sample, sequence)?;
+        let sampled = timed(&mut self.counts.sampling, || results.choose(sample, sequence))?;
         let (before, token) = (sequence.tokens.len(), sampled.token);
         let ended = sequence.take(&sampled)?;
         if sequence.tokens.len() > before {
@@ -210,7 +210,8 @@ impl Scheduler {
         for index in 0..count {
             let Some(logits) = results.logits(first_sample + index) else { return Ok(()) };
             let token = sequence.tokens[first_token + index];
-            scores.push(Some(sequence.sampler.score(logits, token, rivals)?));
+            let score = || sequence.sampler.score(logits, token, rivals);
+            scores.push(Some(timed(&mut self.counts.sampling, score)?));
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use crate::request::RequestId;
 use crate::sequence::Sequence;
 
 use super::apply::Results;
-use super::{Part, Scheduler, Slot, about};
+use super::{Part, Scheduler, Slot, about, timed};
 
 impl Scheduler {
     /// Notes how a hypothesis may go on.
@@ -18,7 +18,8 @@ impl Scheduler {
         let (Some(search), Some(sample)) = (search, part.sample) else { return Ok(()) };
         // What the device drew is no use for a search, which is never planned ahead.
         let Some(logits) = results.logits(sample) else { return Ok(()) };
-        let candidates = sequence.sampler.continuations(logits, search.wanted())?;
+        let continuations = || sequence.sampler.continuations(logits, search.wanted());
+        let candidates = timed(&mut self.counts.sampling, continuations)?;
         if let Some(beam) = &mut sequence.beam {
             beam.candidates = candidates;
         }

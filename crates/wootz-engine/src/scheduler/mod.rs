@@ -16,7 +16,7 @@ mod plan;
 mod room;
 
 use std::collections::{HashMap, VecDeque};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wootz_backend::sampling::Draw;
 use wootz_backend::step::StepLimits;
@@ -36,7 +36,7 @@ use crate::settings::EngineSettings;
 
 use disk::DiskTier;
 
-/// Plans steps and applies their results. No I/O, no clock: the same calls give the same steps.
+/// Plans steps and applies their results. No I/O, and no clock but to measure itself: the same calls give the same steps.
 #[derive(Debug)]
 pub struct Scheduler {
     limits: StepLimits,
@@ -80,6 +80,8 @@ pub struct Counts {
     pub prefix: PrefixCounts,
     /// Requests that gave their pages up.
     pub preemptions: u64,
+    /// How long it took to draw tokens here, and what else is made of logits.
+    pub sampling: Duration,
 }
 
 /// A place for a sequence. It is used again when no step under way has rows of its sequence.
@@ -347,6 +349,14 @@ fn computes_no_more(computing: &mut HashMap<BlockKey, usize>, slot: usize, keys:
             computing.remove(key);
         }
     }
+}
+
+/// Does some work, and adds how long it took.
+fn timed<T>(spent: &mut Duration, work: impl FnOnce() -> T) -> T {
+    let begun = Instant::now();
+    let done = work();
+    *spent += begun.elapsed();
+    done
 }
 
 /// An event of an answer.

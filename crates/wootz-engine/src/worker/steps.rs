@@ -1,14 +1,14 @@
 //! The thread's dealings with the device.
 
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use wootz_backend::BackendError;
 
-use super::{Worker, words};
+use super::Worker;
 use crate::EngineError;
+use crate::contained::contained;
 use crate::event::Event;
 use crate::metrics::Recorder;
 use crate::request::Request;
@@ -136,6 +136,5 @@ impl Worker {
 
 /// Calls the device. Its panic is its failure.
 fn guarded<T>(call: impl FnOnce() -> Result<T, BackendError>) -> Result<T, BackendError> {
-    catch_unwind(AssertUnwindSafe(call))
-        .unwrap_or_else(|panic| Err(BackendError::Device { reason: words(&*panic) }))
+    contained(call).unwrap_or_else(|reason| Err(BackendError::Device { reason }))
 }
