@@ -112,9 +112,10 @@ impl Group {
         })
     }
 
-    /// Whether it takes over what earlier requests computed.
+    /// Whether it takes over what was computed before. What it computed itself before it gave its pages up it does in any
+    /// case: its answers may fit only if they share their prompt.
     pub(crate) fn reuses(&self) -> bool {
-        self.request.reuse == PrefixReuse::Longest
+        self.request.reuse == PrefixReuse::Longest || self.preempted
     }
 
     /// Where in the queue it belongs.

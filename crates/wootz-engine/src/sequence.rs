@@ -33,8 +33,10 @@ pub(crate) struct Sequence {
     pub(crate) awaited: Option<Awaited>,
     /// Steps under way that write to `pages`.
     pub(crate) under_way: usize,
-    /// Tokens that did not have to be computed when it first started.
+    /// Tokens that did not have to be computed when it first came to them.
     pub(crate) reused: usize,
+    /// Leading blocks of which it is counted whether they were found: once, though it may start several times.
+    pub(crate) looked_up: usize,
     /// Page `i` holds positions `16·i .. 16·(i + 1)`; as many as `computed` tokens need.
     pub(crate) pages: Vec<u32>,
     /// Keys of the first full blocks; filled as they are needed.
@@ -113,6 +115,7 @@ impl Sequence {
             awaited: None,
             under_way: 0,
             reused: 0,
+            looked_up: 0,
             pages: Vec::new(),
             keys: Vec::new(),
             entered: 0,
@@ -130,6 +133,7 @@ impl Sequence {
 
     /// Takes over what `other` has computed; its pages are to be shared by the caller.
     pub(crate) fn follow(&mut self, other: &Sequence) {
+        (self.reused, self.looked_up) = (other.reused, other.looked_up);
         (self.computed, self.settled) = (other.computed, other.settled);
         (self.entered, self.sharing) = (other.entered, other.sharing);
         self.pages.clone_from(&other.pages);

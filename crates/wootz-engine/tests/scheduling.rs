@@ -121,7 +121,7 @@ proptest! {
         let context = 64.min(pages * 16);
         let mut model = FakeModel::new(limits);
         let mut scheduler = Scheduler::new(limits, &settings(sequences));
-        let mut next = 0;
+        let (mut next, mut blocks) = (0, 0);
         for round in rounds {
             let mut answers = HashMap::new();
             let mut expected = HashMap::new();
@@ -135,6 +135,7 @@ proptest! {
                     prop_assert!(as_expected);
                 } else {
                     expected.insert(id, naive(&request, context));
+                    blocks += (request.prompt.len() as u64 - 1) / 16;
                     scheduler.add(id, request, DRAWING, NOW).unwrap();
                 }
             }
@@ -152,6 +153,9 @@ proptest! {
                 prop_assert_eq!(usage.generated, tokens.len());
             }
         }
+        let wootz_engine::Counts { prefix, tokens, .. } = *scheduler.counts();
+        prop_assert_eq!(prefix.hits + prefix.misses, blocks);
+        prop_assert_eq!(tokens.prompt_reused_from_memory, 16 * prefix.hits);
     }
 
     #[test]

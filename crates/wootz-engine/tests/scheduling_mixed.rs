@@ -13,7 +13,8 @@ use wootz_backend::model::{Model, Pipeline};
 use wootz_backend::step::StepLimits;
 use wootz_engine::{
     Answers, BeamSearch, Drawing, EngineError, EngineSettings, Event, EventKind, FinishReason, Policy,
-    Request, RequestId, SampledLogprobs, SamplingSettings, Scheduler, Scheduling, Tenant, UnderWay,
+    PrefixReuse, Request, RequestId, SampledLogprobs, SamplingSettings, Scheduler, Scheduling, Tenant,
+    UnderWay,
 };
 
 const VOCAB: usize = 20;
@@ -103,10 +104,11 @@ fn visits() -> impl Strategy<Value = Vec<Visit>> {
         prop::option::weighted(0.15, (0usize..3, 0usize..6)),
         -1i32..2,
         0u64..2,
+        prop_oneof![4 => Just(PrefixReuse::Longest), 1 => Just(PrefixReuse::Nothing)],
     );
     let visit =
         (shape, life, guesses()).prop_map(|((prompt, seed, max, scores, count, beams), life, guess)| {
-            let (arrives, cancels, stops, priority, tenant) = life;
+            let (arrives, cancels, stops, priority, tenant, reuse) = life;
             let count = NonZeroUsize::new(count).unwrap();
             let answers = match beams {
                 None => Answers::Sampled(count),
@@ -117,6 +119,7 @@ fn visits() -> impl Strategy<Value = Vec<Visit>> {
                 max_tokens: max.and_then(NonZeroUsize::new),
                 answers,
                 prompt_logprobs: scores,
+                reuse,
                 scheduling: Scheduling { priority, deadline: None, tenant: Tenant(tenant) },
                 ..Request::new(prompt, vec![END])
             };
@@ -343,9 +346,10 @@ fn requests_that_come_together_compute_what_they_share_once() {
 /// prompt for itself, the pool would not hold them, and nobody but itself could give pages up.
 #[test]
 fn answers_that_start_again_in_a_pool_that_just_holds_them_share_their_prompt() {
-    for ahead in [false, true] {
+    for (ahead, reuse) in [false, true].into_iter().zip([PrefixReuse::Longest, PrefixReuse::Nothing]) {
         let limits = StepLimits { vocab: VOCAB, positions: 256, rows: 256, samples: 32, pages: 14 };
         let several = Request {
+            reuse,
             answers: Answers::Sampled(NonZeroUsize::new(3).expect("not zero")),
             scheduling: Scheduling { priority: -1, ..Scheduling::default() },
             ..Request::new((0..100).map(|token| token % 7).collect(), Vec::new())
@@ -360,4 +364,27 @@ fn answers_that_start_again_in_a_pool_that_just_holds_them_share_their_prompt() 
         run.verify();
         assert!(run.scheduler.counts().preemptions > 0);
     }
+}
+
+#[test]
+fn only_a_request_that_runs_or_would_start_makes_steps_wait() {
+    let limits = StepLimits { vocab: VOCAB, positions: 96, rows: 64, samples: 8, pages: 24 };
+    let settings = EngineSettings { sequences: 2, ..EngineSettings::default() };
+    let mut scheduler = Scheduler::new(limits, &settings);
+    let plain =
+        |tokens| Request { max_tokens: NonZeroUsize::new(tokens), ..Request::new(vec![1, 2], vec![]) };
+    let scored = Request { prompt_logprobs: Some(0), ..plain(2) };
+    let mut model = FakeModel::new(limits);
+    for (id, request) in [plain(4), plain(9), scored].into_iter().enumerate() {
+        scheduler.add(RequestId(id as u64), request, Drawing::Device, Duration::ZERO).unwrap();
+    }
+    let mut waited = Vec::new();
+    while !scheduler.is_idle() {
+        waited.push(scheduler.needs_host());
+        let drawing = if scheduler.needs_host() { Drawing::Host } else { Drawing::Device };
+        let step = scheduler.plan(Duration::ZERO, drawing).expect("somebody runs");
+        scheduler.apply(model.forward(&step).unwrap());
+    }
+    // For the four tokens of the first the third has no slot; then it runs for two.
+    assert_eq!(waited, [[false; 4].as_slice(), &[true; 2], &[false; 3]].concat());
 }

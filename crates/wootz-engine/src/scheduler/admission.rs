@@ -132,17 +132,15 @@ impl Scheduler {
             if sequence.under_way == 0 {
                 sequence.settled = sequence.computed;
             }
-            // What a preempted request finds again was counted when it began.
-            if !group.preempted {
-                self.counts.prefix.hits += 1;
-                let of_prompt =
-                    PAGE_TOKENS.min(sequence.prompt.saturating_sub(sequence.computed - PAGE_TOKENS));
-                let tokens = &mut self.counts.tokens;
-                match sequence.computed / PAGE_TOKENS <= sequence.fetched {
-                    true => tokens.prompt_reused_from_disk += of_prompt as u64,
-                    false => tokens.prompt_reused_from_memory += of_prompt as u64,
-                }
+            let block = sequence.computed / PAGE_TOKENS;
+            if sequence.computed < sequence.prompt && sequence.looked_up < block {
+                sequence.looked_up = block;
                 sequence.reused += PAGE_TOKENS;
+                self.counts.prefix.hits += 1;
+                *match block <= sequence.fetched {
+                    true => &mut self.counts.tokens.prompt_reused_from_disk,
+                    false => &mut self.counts.tokens.prompt_reused_from_memory,
+                } += PAGE_TOKENS as u64;
             }
         }
         Reuse::Over
@@ -179,7 +177,6 @@ impl Scheduler {
             // The settings were checked when the request came.
             let Ok(mut other) = group.further(id, answer, sequence.tokens.clone()) else { continue };
             other.follow(sequence);
-            other.reused = sequence.reused;
             other.pages.iter().for_each(|&page| self.pages.share(page));
             further.push(other);
         }

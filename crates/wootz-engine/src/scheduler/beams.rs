@@ -63,7 +63,6 @@ impl Scheduler {
             let Ok(mut fork) = group.further(id, 0, prompt.to_vec()) else { continue };
             fork.tokens.extend_from_slice(drawn);
             fork.follow(parent);
-            fork.reused = parent.reused;
             fork.beam.clone_from(&parent.beam);
             fork.pages.iter().for_each(|&page| self.pages.share(page));
             go_on(&mut fork, chosen);

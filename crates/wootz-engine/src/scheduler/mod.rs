@@ -24,7 +24,7 @@ use wootz_backend::step::StepLimits;
 use crate::EngineError;
 use crate::block::BlockKey;
 use crate::budget::{StepBudget, StepShape};
-use crate::event::{AnswerEvent, Event, EventKind, FinishReason};
+use crate::event::{AnswerEvent, Event, EventKind, FinishReason, Usage};
 use crate::group::{Group, GroupState, Place};
 use crate::guide::MaskWorker;
 use crate::metrics::{PageCounts, PrefixCounts, TokenCounts};
@@ -194,37 +194,30 @@ impl Scheduler {
 
     /// Ends an answer: the caller has all that it wants of it. Hypotheses of a beam search are no answers yet.
     pub fn stop(&mut self, id: RequestId, answer: usize) -> Vec<Event> {
-        let Some(group) = self.groups.get_mut(&id).filter(|group| group.beams.is_none()) else {
-            return Vec::new();
-        };
-        let usage = match &mut group.state {
-            GroupState::Waiting(parked) => {
-                let Some(index) = parked.iter().position(|sequence| sequence.answer == answer) else {
-                    return Vec::new();
-                };
-                if !group.forked {
-                    return Vec::new();
-                }
-                let usage = parked.remove(index).usage();
-                if parked.is_empty() {
-                    self.end_group(id);
-                }
-                usage
+        let finished = |usage| EventKind::Finished { reason: FinishReason::Stopped, usage };
+        self.stop_answer(id, answer).map(|usage| about(id, answer, finished(usage))).into_iter().collect()
+    }
+
+    fn stop_answer(&mut self, id: RequestId, answer: usize) -> Option<Usage> {
+        let group = self.groups.get_mut(&id).filter(|group| group.forked && group.beams.is_none())?;
+        if let GroupState::Waiting(parked) = &mut group.state {
+            let index = parked.iter().position(|sequence| sequence.answer == answer)?;
+            let usage = parked.remove(index).usage();
+            if parked.is_empty() {
+                self.end_group(id);
             }
-            GroupState::Running(running) => {
-                let (slots, forked) = (running.clone(), group.forked);
-                let of_answer =
-                    |slot: &usize| matches!(&self.slots[*slot], Slot::Running(s) if s.answer == answer);
-                let Some(slot) = slots.into_iter().find(of_answer).filter(|_| forked) else {
-                    return Vec::new();
-                };
-                let Slot::Running(sequence) = &mut self.slots[slot] else { return Vec::new() };
+            return Some(usage);
+        }
+        for slot in self.slots_of(id) {
+            if let Slot::Running(sequence) = &mut self.slots[slot]
+                && sequence.answer == answer
+            {
                 let usage = sequence.usage();
                 self.finish(slot);
-                usage
+                return Some(usage);
             }
-        };
-        vec![about(id, answer, EventKind::Finished { reason: FinishReason::Stopped, usage })]
+        }
+        None
     }
 
     /// How many requests wait to run.

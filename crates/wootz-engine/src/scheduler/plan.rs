@@ -160,7 +160,7 @@ impl Scheduler {
         let all = rows == sequence.pending(self.next_step) && sequence.halt.is_none();
         sequence.drafts = sequence.draftable(drafts).to_vec();
         note_shape(shape, start, rows);
-        note_prompt(shape, end, sequence.drafts.len());
+        (0..sequence.drafts.len()).for_each(|draft| note_shape(shape, end + draft, 1));
         let first_row = write_rows(step, sequence, end);
         let mut scores = None;
         if let Some(told) = self.groups.get(&sequence.request).and_then(|group| group.scores.as_ref()) {
@@ -173,10 +173,13 @@ impl Scheduler {
                 step.sample_rows.extend(rows.map(|row| row as u32));
             }
         }
-        let preempted = self.groups.get(&sequence.request).is_some_and(|group| group.preempted);
-        if rows > 1 && !preempted {
-            let blocks = start / PAGE_TOKENS..end.min(sequence.prompt) / PAGE_TOKENS;
-            self.counts.prefix.misses += blocks.len() as u64;
+        let group = self.groups.get(&sequence.request);
+        if group.is_some_and(|group| group.reuses() && group.scores.is_none()) {
+            // The last token is computed in any case: a block that ends with it is not looked for.
+            let blocks = end.min(sequence.prompt - 1) / PAGE_TOKENS;
+            let before = sequence.looked_up.max(start / PAGE_TOKENS);
+            self.counts.prefix.misses += blocks.saturating_sub(before) as u64;
+            sequence.looked_up = sequence.looked_up.max(blocks);
         }
         let of_prompt = end.min(sequence.prompt).saturating_sub(start);
         self.counts.tokens.prompt_computed += of_prompt as u64;
@@ -197,14 +200,9 @@ fn note_shape(shape: &mut StepShape, start: usize, rows: usize) {
         shape.decode_rows += 1;
         shape.decode_attended += start + 1;
     } else {
-        note_prompt(shape, start, rows);
+        shape.prompt_rows += rows;
+        shape.prompt_attended += rows * start + rows * (rows + 1) / 2;
     }
-}
-
-/// Notes rows of a prompt, or of drafts, which cost the same.
-fn note_prompt(shape: &mut StepShape, start: usize, rows: usize) {
-    shape.prompt_rows += rows;
-    shape.prompt_attended += rows * start + rows * (rows + 1) / 2;
 }
 
 /// The tokens of a sequence from the first that is not computed to `end`, then its drafts, with their pages. The first
