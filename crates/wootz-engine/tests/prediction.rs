@@ -181,6 +181,30 @@ fn grammars_and_reasoning_budgets_hold_for_foreseen_tokens() {
     }
 }
 
+/// A device that draws has the next step before it is known whether drafts were right.
+#[test]
+fn a_device_that_draws_gives_the_same_answer_without_drafts() {
+    let limits = StepLimits { vocab: 1000, positions: 512, rows: 64, samples: 32, pages: 64 };
+    let (tokens, reason, ..) = run(request(40), 1000);
+    let mut model = FakeModel::new(limits);
+    model.draws = true;
+    let engine = cpu::engine_over(Box::new(model), EngineSettings::default());
+    let predicted = Request { prediction: tokens.clone().into(), ..request(40) };
+    let (found, usage) = cpu::ask(&engine, &predicted);
+    assert_eq!((&found[0].tokens, found[0].reason), (&tokens, Some(reason)));
+    assert_eq!(usage.drafts, DraftCounts::default());
+    // While another's tokens are drawn here, so are its own. It may be over before they meet.
+    let mut other = request(300);
+    other.sampling.typical_p = 0.9;
+    let beside = |_| {
+        let streams = [&other, &predicted].map(|request| engine.submit(request.clone()).unwrap());
+        let (found, usage) = cpu::answers(&streams[1], 1).unwrap();
+        assert_eq!((&found[0].tokens, found[0].reason), (&tokens, Some(reason)));
+        usage.drafts.accepted
+    };
+    assert!((0..100).map(beside).any(|accepted| accepted > 0));
+}
+
 #[test]
 fn several_predicted_answers_share_the_rows_of_a_step() {
     let limits = StepLimits { vocab: 1000, positions: 512, rows: 24, samples: 12, pages: 64 };

@@ -245,11 +245,13 @@ impl Scheduler {
         }
     }
 
-    /// A request ends without its answers; what it computed is not to be found by others.
+    /// A request ends without its answers. What it computed is not to be found by others, if numbers in it are none.
     fn fail_group(&mut self, id: RequestId, error: EngineError, events: &mut Vec<Event>) {
         if self.groups.contains_key(&id) {
+            if matches!(error, EngineError::BrokenLogit { .. }) {
+                self.forget(id);
+            }
             events.push(about(id, 0, EventKind::Failed(error)));
-            self.forget(id);
             self.end_group(id);
         }
     }
