@@ -1,11 +1,11 @@
 //! Many requests of all kinds through an engine over a small model, for minutes: memory that grows, and pages that nobody
 //! gives back, show. `cargo xtask soak` runs it.
 //!
-//! Requests have prompts of any length, many with a beginning in common, one or several answers, any sampling; some are
-//! cancelled while they wait or run, some end by a token, some want more than there is. The pool is so small that
-//! requests take pages from each other, and pages go to disk and come back. After a warm-up, in which every arena and
-//! table takes the size that it needs, the process's resident memory must not grow any more; when all is done, no
-//! request may hold a page.
+//! Requests have prompts of any length, many with a beginning in common, one or several answers, predicted ones, any
+//! sampling; some are cancelled while they wait or run, some end by a token, some want more than there is. The pool is so
+//! small that requests take pages from each other, and pages go to disk and come back. After a warm-up, in which every
+//! arena and table takes the size that it needs, the process's resident memory must not grow any more; when all is
+//! done, no request may hold a page.
 
 use std::collections::VecDeque;
 use std::io::{IsTerminal, Write};
@@ -64,7 +64,7 @@ fn request(dice: &mut Dice, vocab: usize, context: usize) -> Request {
     let (which, own) = (dice.below(6), 10 + dice.below(100_000));
     let length = 1 + if dice.one_in(8) { dice.below(context - 230) } else { dice.below(60) };
     let prompt = (0..shared).map(|index| text(which, index));
-    let prompt = prompt.chain((0..length).map(|index| text(own, index))).collect();
+    let prompt: Vec<u32> = prompt.chain((0..length).map(|index| text(own, index))).collect();
     let ends = if dice.one_in(2) { (0..vocab as u32 / 16).collect() } else { Vec::new() };
     let seed = dice.next();
     let sampling = match dice.below(3) {
@@ -73,11 +73,14 @@ fn request(dice: &mut Dice, vocab: usize, context: usize) -> Request {
         _ => SamplingSettings { seed, repetition_penalty: 1.1, top_k: 20, ..SamplingSettings::default() },
     };
     let answers = if dice.one_in(4) { 1 + dice.below(4) } else { 1 };
+    // Hardly any of it comes true: most drafts are computed in vain.
+    let prediction = if answers == 1 && dice.one_in(4) { prompt.clone() } else { Vec::new() };
     Request {
         sampling,
         max_tokens: NonZeroUsize::new(1 + dice.below(40)),
         logprobs: if dice.one_in(5) { Logprobs::Top(3) } else { Logprobs::None },
         answers: Answers::Sampled(NonZeroUsize::new(answers).unwrap_or(NonZeroUsize::MIN)),
+        prediction: prediction.into(),
         scheduling: Scheduling {
             priority: dice.below(3) as i32,
             tenant: Tenant(dice.below(4) as u64),
