@@ -143,6 +143,8 @@ impl Sequence {
     /// Gives up what it has computed. Its pages are the caller's.
     pub(crate) fn start_over(&mut self) -> Vec<u32> {
         (self.computed, self.settled, self.entered) = (0, 0, 0);
+        // What came from the disk may have to come again.
+        self.fetched = 0;
         self.awaited = None;
         self.drafts.clear();
         self.sharing = Sharing::Open;
