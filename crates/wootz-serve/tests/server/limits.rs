@@ -67,15 +67,13 @@ async fn a_body_that_is_too_long_is_not_read() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_head_or_body_loses_its_connection() {
     let short = Duration::from_millis(100);
-    let server = TestServer::start_with(|options| {
-        options.settings.head_time = short;
-        options.settings.body_time = short;
-    })
-    .await;
+    let server = TestServer::start_with(|options| options.settings.head_time = short).await;
     let answer = raw(&server, b"POST /v1/completions HTTP/1.1\r\nhost: localhost\r\n".to_vec()).await;
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
     let idle = raw(&server, Vec::new()).await;
     assert!(idle.is_empty(), "{idle}");
+    // Another, so that a head that arrives late on a busy machine is no matter.
+    let server = TestServer::start_with(|options| options.settings.body_time = short).await;
     let body = "POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
         content-length: 100\r\n\r\n{\"prompt\"";
     let answer = raw(&server, body.as_bytes().to_vec()).await;

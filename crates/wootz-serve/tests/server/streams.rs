@@ -80,10 +80,12 @@ async fn usage_in_a_stream_is_as_asked_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_error_after_the_first_event_is_an_event() {
     let server = TestServer::start().await;
-    let body = json!({"prompt": "The", "max_tokens": 400, "ignore_eos": true, "stream": true});
+    server.controls.hold_after(4);
+    let body = json!({"prompt": "The", "max_tokens": 40, "ignore_eos": true, "stream": true});
     let mut response = server.client.post(server.url("/v1/completions")).json(&body).send().await.unwrap();
     let mut text = String::from_utf8(response.chunk().await.unwrap().unwrap().to_vec()).unwrap();
     server.controls.fail_once();
+    server.controls.release();
     while let Some(chunk) = response.chunk().await.unwrap() {
         text.push_str(std::str::from_utf8(&chunk).unwrap());
     }

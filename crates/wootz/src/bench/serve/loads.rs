@@ -25,7 +25,7 @@ pub struct LoadArguments {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["prompts", "shared_prefix", "prompt_tokens", "output_tokens"])]
     trace: Option<PathBuf>,
     /// Multiply the trace's times by this: 0.1 is ten times as fast
-    #[arg(long, value_name = "F", default_value = "1", requires = "trace", value_parser = positive)]
+    #[arg(long, value_name = "F", default_value = "1", requires = "trace", conflicts_with_all = ["streams", "rate", "at_once"], value_parser = positive)]
     trace_time: f64,
     /// Multiply the trace's lengths by this
     #[arg(long, value_name = "F", default_value = "1", requires = "trace", value_parser = positive)]
