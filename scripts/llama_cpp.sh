@@ -1,7 +1,8 @@
 # Sourced by the scripts that measure beside llama.cpp: a Python environment, its source, and builds of it.
 # Expects `dir`, the folder that holds all of it; sets `python`.
 
-if [ ! -x "$dir/python/bin/python" ]; then
+# What is installed last says that all of it is there.
+if [ ! -x "$dir/python/bin/cmake" ]; then
   python3 -m venv "$dir/python"
   "$dir/python/bin/pip" install --quiet gguf numpy cmake
 fi

@@ -23,9 +23,10 @@ pub const LEAST_SLOWDOWN: f64 = 1.5;
 /// A step is aimed to end a little before its limit: the estimate is a mean, and limits are for nearly all steps.
 const HEADROOM: f64 = 0.9;
 
-/// The fewest prompt rows in a step, whatever they cost: a prompt always progresses. A page at once would be more than
-/// a CPU can compute in the time of a quiet step.
-pub const LEAST_ROWS: usize = 4;
+/// The fewest prompt rows in a step, whatever they cost: a prompt always progresses. After thousands of positions each
+/// row attends to all of them, and on a CPU four would take longer than a quiet step of a small model. A single one would look
+/// like an answer's.
+pub const LEAST_ROWS: usize = 2;
 
 /// The prompt rows of the first step with streaming answers, before any such step was measured.
 const FIRST_ROWS: usize = 16;

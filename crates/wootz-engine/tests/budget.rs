@@ -32,6 +32,8 @@ struct Machine {
     prompt_row: f64,
     /// A thousand attended positions.
     attended: f64,
+    /// A thousand positions before a piece of a prompt, whatever rows it has: their keys and values are read once.
+    before: f64,
     /// Rows whose arithmetic hides behind reading the weights.
     hidden_rows: f64,
     /// Deviation of a step's time, relative.
@@ -45,6 +47,7 @@ const PLAIN: Machine = Machine {
     decode_row: 1.0,
     prompt_row: 0.4,
     attended: 0.1,
+    before: 0.0,
     hidden_rows: 0.0,
     noise: 0.03,
     hiccups: 0.0,
@@ -59,6 +62,7 @@ impl Machine {
         self.step
             + (arithmetic - hidden).max(0.0)
             + self.attended * (shape.decode_attended + shape.prompt_attended) as f64 / 1000.0
+            + self.before * (shape.prompt_attended / shape.prompt_rows.max(1)) as f64 / 1000.0
     }
 
     fn milliseconds(&self, shape: StepShape, noise: &mut Noise) -> f64 {
@@ -243,6 +247,34 @@ proptest! {
     ) {
         let machine = Machine { step, prompt_row, hidden_rows, attended: 0.01, ..PLAIN };
         check_limits(Simulation::new(machine, 500, answers, seed), 500.0, 1.2)?;
+    }
+
+    /// Late pieces of a long prompt attend to all of it, and cost several times what the first ones do.
+    #[test]
+    fn late_pieces_of_a_long_prompt_keep_to_it_too(
+        step in 20.0f64..120.0, decode_row in 0.0f64..0.02, prompt_row in 0.005f64..0.08, attended in 0.002f64..0.025,
+        before in 0.0f64..0.02, answers in 1usize..8, target in 20u64..200, seed: u64,
+    ) {
+        let [decode_row, prompt_row, attended, before] = [decode_row, prompt_row, attended, before].map(|cost| cost * step);
+        let machine = Machine { step, decode_row, prompt_row, attended, before, ..PLAIN };
+        let mut simulation = Simulation::new(machine, target, answers, seed);
+        simulation.quiet(64);
+        let quiet = quantile(simulation.quiet(64), 0.5);
+        let (mut at, mut quarters) = (0, [const { Vec::new() }; 4]);
+        while at < 8000 {
+            let (rows, took) = simulation.step(at, 8000 - at);
+            quarters[at / 2000].push(took);
+            at += rows;
+        }
+        // The answers have become longer meanwhile.
+        let quiet = quiet.max(quantile(simulation.quiet(64), 0.5));
+        for (quarter, took) in quarters.into_iter().enumerate() {
+            let [usual, late] = [0.5, 0.95].map(|share| quantile(took.iter().copied(), share));
+            prop_assert!(
+                usual <= 2.0 * quiet && late <= 2.15 * quiet,
+                "quarter {quarter}: {usual:.1} and {late:.1} ms, quiet {quiet:.1}"
+            );
+        }
     }
 
     #[test]
