@@ -6,6 +6,7 @@ pub mod completions;
 mod disk_options;
 pub mod doctor;
 pub mod info;
+mod listening_options;
 pub mod perplexity;
 pub mod run;
 pub mod serve;
