@@ -19,8 +19,7 @@ const TEMPLATES: &[(&str, &str, Shows)] = &[
     ("CohereForAI-c4ai-command-r7b-12-2024-tool_use", "cohere", Shows { content: Content::LeftOut, ..ALL }),
     ("GLM-4.7-Flash", "glm", ALL),
     ("GigaChat3.1-10B-A1.8B", "gigachat", Shows { reasoning: false, calls: 1, ..ALL }),
-    // It changes a list, which Transformers' sandbox forbids and our template engine does not know.
-    ("Kimi-K2-Instruct", "kimi-k2", Shows { reasoning: false, calls: 0, ..ALL }),
+    ("Kimi-K2-Instruct", "kimi-k2", Shows { reasoning: false, ..ALL }),
     ("Kimi-K3", "kimi-k3", ALL),
     ("LFM2.5-8B-A1B", "lfm", ALL),
     ("MiMo-VL", "hermes", Shows { reasoning: false, ..ALL }),

@@ -148,6 +148,41 @@ fn operators_are_pythons() {
 }
 
 #[test]
+fn lists_change_as_in_python() {
+    let render = |source: &str| {
+        let input = ChatInput { ending: Ending::LastMessage, ..ChatInput::default() };
+        ChatTemplate::new(source).unwrap().render(&input)
+    };
+    let filled =
+        "{% set ns = namespace(ids=[]) %}{% for i in range(4) %}{% set _ = ns.ids.append(i) %}{% endfor %}";
+    for (expression, expected) in [
+        ("ns.ids", "[0, 1, 2, 3]"),
+        ("ns.ids.pop(0)", "0"),
+        ("ns.ids.pop()", "3"),
+        ("ns.ids[-1]", "3"),
+        ("ns.ids[1:] | tojson", "[1, 2, 3]"),
+        ("ns.ids.insert(1, 'x') or ns.ids", "[0, 'x', 1, 2, 3]"),
+        ("ns.ids.extend([7]) or (ns.ids + [8]) | join('-')", "0-1-2-3-7-8"),
+        ("2 in ns.ids and ns.ids == [0, 1, 2, 3] and ns.ids is sequence", "True"),
+        ("'full' if ns.ids else 'empty'", "full"),
+        ("ns.ids.count(2)", "1"),
+    ] {
+        assert_eq!(render(&format!("{filled}{{{{ {expression} }}}}")).unwrap(), expected, "{expression}");
+    }
+    assert_eq!(
+        render("{% set a = [] %}{{ 'y' if a else 'n' }}{{ a.append('[]') or a }}").unwrap(),
+        "n['[]']"
+    );
+    for wrong in ["a.append(a)", "a.append({'x': [a]})", "a.pop()", "a.append()", "'x'.append(1)"] {
+        let result = render(&format!("{{% set a = [] %}}{{{{ {wrong} }}}}"));
+        assert!(matches!(result, Err(TemplateError::Failed { .. })), "{wrong}: {result:?}");
+    }
+    let endless = "{% set a = [] %}{% for i in range(99999) %}{% for j in range(99999) %}{{ a.append(i) }}\
+                   {% endfor %}{% endfor %}";
+    assert!(matches!(render(endless), Err(TemplateError::Runaway { .. })));
+}
+
+#[test]
 fn tools_take_the_template_for_them() {
     let named = [("default", "plain"), ("tool_use", "tools: {{ tools | length }}"), ("rag", "rag")];
     let named = named.map(|(name, source)| (name.to_owned(), source.to_owned()));

@@ -10,6 +10,7 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, UndefinedBehav
 use minijinja_contrib::pycompat;
 
 use super::json::tojson;
+use super::lists;
 use super::operators;
 use super::strftime::Clock;
 
@@ -48,6 +49,7 @@ pub(super) fn environment(clock: Clock, longest_literal: usize) -> Environment<'
     // Python cannot iterate over None, and templates ask before they take a length; undefined iterates as empty.
     environment.add_test("iterable", |value: &Value| !value.is_none() && value.try_iter().is_ok());
     operators::install(&mut environment);
+    lists::install(&mut environment);
     environment
 }
 

@@ -8,6 +8,7 @@ mod environment;
 mod fallback;
 mod generation;
 mod json;
+mod lists;
 mod operators;
 mod source;
 mod strftime;
@@ -126,7 +127,8 @@ impl ChatTemplate {
         let mut longest_literal = 0;
         let mut readable = Vec::new();
         for (name, source) in templates {
-            let source = without_generation_tags(&source).into_owned();
+            let source = without_generation_tags(&source);
+            let source = lists::with_changing_lists(&source).into_owned();
             let template = environment::compile(&name, &source)
                 .map_err(|error| TemplateError::Syntax { name: name.clone(), message: one_line(&error) })?;
             longest_literal = operators::longest_literal(&template).max(longest_literal);

@@ -97,6 +97,11 @@ fn charge(state: &mut State, bytes: u64) -> Result<(), Error> {
     Ok(())
 }
 
+/// Items that are put into a list.
+pub(super) fn charge_items(state: &mut State, items: u64) -> Result<(), Error> {
+    charge(state, items * VALUE_BYTES)
+}
+
 fn bytes_of(value: &Value) -> u64 {
     match value.as_str() {
         Some(text) => text.len() as u64,
