@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
-use wootz_chat::{ChatFormat, Delta, MarkerToken, ParserSettings, ToolDefinition, Tools};
+use wootz_chat::{ChatFormat, Delta, MarkerToken, ParserSettings, Strictness, ToolDefinition, Tools};
 
 /// Texts of templates: one for each family of formats.
 const SOURCES: &[&str] = &[
@@ -28,7 +28,8 @@ const SOURCES: &[&str] = &[
 
 /// Content, reasoning, and each call's name and arguments, one after the other.
 fn read<'a>(format: &ChatFormat, pieces: impl Iterator<Item = &'a str>) -> [String; 3] {
-    let tool = ToolDefinition { name: "f".to_owned(), parameters: serde_json::json!({"properties": {"a": {"type": "string"}}}) };
+    let parameters = serde_json::json!({"properties": {"a": {"type": "string"}}});
+    let tool = ToolDefinition { name: "f".to_owned(), parameters, strictness: Strictness::Loose };
     let settings = ParserSettings { tools: Tools::Known(Arc::from([tool])), ..ParserSettings::default() };
     let mut parser = format.parser(settings);
     let mut deltas: Vec<Delta> = pieces.flat_map(|piece| parser.push(piece)).collect();

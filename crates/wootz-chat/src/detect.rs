@@ -4,7 +4,7 @@ use crate::format::ChatFormat;
 use crate::formats;
 use crate::ids::IdStyle;
 use crate::prepare::TemplateTraits;
-use crate::syntax::{CallSyntax, Layout, ReasoningSyntax};
+use crate::syntax::{CallSyntax, ContentFrame, Layout, ReasoningSyntax};
 use crate::tokens::{ControlTokens, MarkerToken};
 
 /// A format and the texts that its templates hold, all of them.
@@ -13,6 +13,8 @@ struct Signature {
     texts: &'static [&'static str],
     calls: &'static CallSyntax,
     frames: &'static [&'static str],
+    /// What may stand around the content: the first whose beginning stands in the template, else the first.
+    content: &'static [ContentFrame],
     reasoning: Own,
 }
 
@@ -29,27 +31,31 @@ const fn signature(
     texts: &'static [&'static str],
     calls: &'static CallSyntax,
 ) -> Signature {
-    Signature { name, texts, calls, frames: &[], reasoning: Own::AsShown }
+    Signature { name, texts, calls, frames: &[], content: &[], reasoning: Own::AsShown }
 }
 
 /// In this order: the first whose texts all stand in the template.
 const SIGNATURES: &[Signature] = &[
     Signature {
+        content: formats::HARMONY_CONTENT,
         reasoning: Own::Always(formats::HARMONY_THINK),
         ..signature("harmony", &["<|channel|>", "<|message|>", "<|start|>"], &formats::HARMONY)
     },
     Signature {
         frames: formats::KIMI_FRAMES,
+        content: formats::KIMI_CONTENT,
         reasoning: Own::Always(formats::KIMI_THINK),
         ..signature("kimi-k3", &["<|open|>", "<|close|>", "<|sep|>"], &formats::KIMI_K3)
     },
     Signature {
         frames: formats::SOLAR_FRAMES,
+        content: formats::SOLAR_CONTENT,
         reasoning: Own::Always(formats::SOLAR_THINK),
         ..signature("solar", &["<|tool_call:begin|>", "<|tool_call:args|>"], &formats::SOLAR)
     },
     Signature {
         frames: formats::COHERE_FRAMES,
+        content: formats::COHERE_CONTENT,
         reasoning: Own::Always(formats::COHERE_THINK),
         ..signature("cohere", &["<|START_ACTION|>"], &formats::COHERE)
     },
@@ -63,6 +69,7 @@ const SIGNATURES: &[Signature] = &[
     },
     Signature {
         frames: formats::APRIEL_FRAMES,
+        content: formats::APRIEL_CONTENT,
         reasoning: Own::Always(formats::APRIEL_THINK),
         ..signature("apriel", &["<tool_calls>[", "[BEGIN FINAL RESPONSE]"], &formats::APRIEL)
     },
@@ -86,6 +93,7 @@ const SIGNATURES: &[Signature] = &[
     signature("firefunction", &["functools["], &formats::FIREFUNCTION),
     Signature {
         frames: formats::GRANITE_FRAMES,
+        content: formats::GRANITE_CONTENT,
         ..signature("granite", &["<|tool_call|>"], &formats::GRANITE_LIST)
     },
     signature("hermes", &["<tool_call>"], &formats::HERMES),
@@ -112,8 +120,22 @@ impl ChatFormat {
             })
         };
         let calls = found.map_or(&formats::HERMES, |signature| signature.calls);
+        let frames = found.map_or(&[][..], |signature| signature.frames);
+        let reasoning = match found.map(|signature| &signature.reasoning) {
+            Some(Own::Always(reasoning)) => Some(*reasoning),
+            _ => shown(),
+        };
+        let content = found.and_then(|signature| content_frame(signature.content, template_source));
         ChatFormat {
-            tokens: ControlTokens::of(calls, &token),
+            tokens: ControlTokens::of(
+                calls
+                    .texts()
+                    .into_iter()
+                    .chain(frames.iter().copied())
+                    .chain(reasoning.into_iter().flat_map(|reasoning| [reasoning.begin, reasoning.end]))
+                    .chain(content.into_iter().flat_map(|frame| [frame.lead, frame.begin, frame.end])),
+                &token,
+            ),
             traits: TemplateTraits::of(template_source),
             calls,
             name: found.map_or("generic", |signature| signature.name),
@@ -121,14 +143,17 @@ impl ChatFormat {
                 Some(signature) if signature.name == "harmony" => Layout::Harmony,
                 _ => Layout::Sections,
             },
-            reasoning: match found.map(|signature| &signature.reasoning) {
-                Some(Own::Always(reasoning)) => Some(*reasoning),
-                _ => shown(),
-            },
-            frames: found.map_or(&[], |signature| signature.frames),
+            reasoning,
+            frames,
+            content,
             ids,
         }
     }
+}
+
+fn content_frame(frames: &'static [ContentFrame], template_source: &str) -> Option<&'static ContentFrame> {
+    let in_template = frames.iter().find(|frame| template_source.contains(frame.begin));
+    in_template.or(frames.first())
 }
 
 /// The names of the formats and the texts that show them.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::ids::IdStyle;
 use crate::parser::{OutputParser, ParserSettings};
 use crate::prepare::TemplateTraits;
-use crate::syntax::{CallSyntax, Layout, Piece, ReasoningSyntax, is_control};
+use crate::syntax::{CallSyntax, ContentFrame, Layout, Presence, ReasoningSyntax, is_control};
 use crate::tokens::ControlTokens;
 
 /// The text around reasoning.
@@ -17,6 +17,20 @@ pub struct ReasoningMarkers {
     pub end: String,
     /// What to write when the budget is spent: ends the reasoning and leads on to the answer.
     pub forced_end: String,
+    /// The same where a grammar follows ([`ChatFormat::answer_grammar`]), which leads on by itself.
+    pub enforced_end: String,
+}
+
+/// Where in an answer the prompt ends.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum AnswerPlace {
+    /// At its beginning.
+    #[default]
+    Turn,
+    /// Inside the reasoning.
+    Reasoning,
+    /// Inside the content: what stands before it is written.
+    Content,
 }
 
 /// How a model writes reasoning and tool calls.
@@ -27,6 +41,8 @@ pub struct ChatFormat {
     pub(crate) reasoning: Option<ReasoningSyntax>,
     /// Markers that belong to no text.
     pub(crate) frames: &'static [&'static str],
+    /// What stands around the content.
+    pub(crate) content: Option<&'static ContentFrame>,
     pub(crate) calls: &'static CallSyntax,
     pub(crate) ids: IdStyle,
     /// Markers that are control tokens.
@@ -43,16 +59,40 @@ impl ChatFormat {
 
     /// The text around the model's reasoning, `None` if the format has none.
     pub fn reasoning(&self) -> Option<ReasoningMarkers> {
+        let framed = self.content.is_some_and(|frame| frame.presence == Presence::Always);
         self.reasoning.map(|reasoning| ReasoningMarkers {
             begin: reasoning.begin.to_owned(),
             end: reasoning.end.to_owned(),
             forced_end: reasoning.forced_end.to_owned(),
+            enforced_end: if framed { reasoning.end } else { reasoning.forced_end }.to_owned(),
         })
     }
 
     /// Whether a rendered prompt ends inside the reasoning: its last text is what begins it.
     pub fn opened_by(&self, prompt: &str) -> bool {
         self.reasoning.is_some_and(|reasoning| prompt.trim_end().ends_with(reasoning.begin.trim_end()))
+    }
+
+    /// Where in the answer a rendered prompt ends.
+    pub fn place(&self, prompt: &str) -> AnswerPlace {
+        let in_content = |frame: &ContentFrame| !frame.begin.is_empty() && prompt.ends_with(frame.begin);
+        if self.opened_by(prompt) {
+            AnswerPlace::Reasoning
+        } else if self.content.is_some_and(in_content) {
+            AnswerPlace::Content
+        } else {
+            AnswerPlace::Turn
+        }
+    }
+
+    /// The control tokens that begin calls. Inside reasoning they would begin one that no grammar follows.
+    pub fn call_tokens(&self) -> Vec<u32> {
+        let first = |text: &str| self.tokens.first(text).map(|(_, id)| id);
+        let closes = self.reasoning.and_then(|reasoning| first(reasoning.end));
+        let mut tokens: Vec<u32> = self.calls.markers().filter_map(first).collect();
+        tokens.retain(|token| Some(*token) != closes);
+        tokens.dedup();
+        tokens
     }
 
     /// A parser for one answer.
@@ -63,12 +103,7 @@ impl ChatFormat {
     /// Whether control tokens of the answer must be shown to the parser as text: the format marks something with them.
     pub fn needs_special_tokens(&self) -> bool {
         let reasoning = self.reasoning.is_some_and(|reasoning| is_control(reasoning.begin));
-        let syntax = self.calls;
-        let first = match syntax.call.first() {
-            Some(Piece::Text(text)) => *text,
-            _ => "",
-        };
-        let calls = [syntax.opener, first].into_iter().any(is_control);
+        let calls = self.calls.markers().any(is_control);
         reasoning || calls || !self.tokens.is_empty() || !self.frames.is_empty()
     }
 

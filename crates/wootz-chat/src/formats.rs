@@ -2,8 +2,8 @@
 // size gate: a table
 
 use crate::syntax::{
-    Bare, CallSyntax, IdRule, JsonKeys, LiteralSyntax, ParameterSyntax, Piece, ReasoningSyntax, Several,
-    Typing,
+    Bare, CallSyntax, ContentFrame, IdRule, JsonKeys, LiteralSyntax, ParameterSyntax, Piece, Presence,
+    ReasoningSyntax, Several, Typing,
 };
 
 /// What most fields of a [`CallSyntax`] are.
@@ -78,6 +78,44 @@ pub(crate) const SOLAR_FRAMES: &[&str] = &["<|begin|>assistant", "<|content|>", 
 pub(crate) const GRANITE_FRAMES: &[&str] = &["<response>", "</response>"];
 /// Apriel.
 pub(crate) const APRIEL_FRAMES: &[&str] = &["[END FINAL RESPONSE]"];
+
+/// Command R7B and its successors: the first for the former, the second for the latter.
+pub(crate) const COHERE_CONTENT: &[ContentFrame] = &[
+    ContentFrame {
+        lead: "",
+        begin: "<|START_RESPONSE|>",
+        end: "<|END_RESPONSE|>",
+        presence: Presence::Always,
+    },
+    ContentFrame { lead: "", begin: "<|START_TEXT|>", end: "<|END_TEXT|>", presence: Presence::Always },
+];
+/// Kimi K3.
+pub(crate) const KIMI_CONTENT: &[ContentFrame] = &[ContentFrame {
+    lead: "",
+    begin: "<|open|>response<|sep|>",
+    end: "<|close|>response<|sep|>",
+    presence: Presence::Always,
+}];
+/// Solar Open. The prompt ends after the first `<|begin|>assistant`.
+pub(crate) const SOLAR_CONTENT: &[ContentFrame] = &[ContentFrame {
+    lead: "<|begin|>assistant",
+    begin: "<|content|>",
+    end: "<|end|>",
+    presence: Presence::Always,
+}];
+/// Granite 3, where it reasons.
+pub(crate) const GRANITE_CONTENT: &[ContentFrame] =
+    &[ContentFrame { lead: "", begin: "<response>", end: "</response>", presence: Presence::Sometimes }];
+/// Apriel. What ends the reasoning begins the content.
+pub(crate) const APRIEL_CONTENT: &[ContentFrame] =
+    &[ContentFrame { lead: "", begin: "", end: "[END FINAL RESPONSE]", presence: Presence::Sometimes }];
+/// gpt-oss: the final channel. The prompt ends after the first `<|start|>assistant`.
+pub(crate) const HARMONY_CONTENT: &[ContentFrame] = &[ContentFrame {
+    lead: "<|start|>assistant",
+    begin: "<|channel|>final<|message|>",
+    end: "",
+    presence: Presence::Always,
+}];
 
 /// Hermes, Qwen, Granite 4, MiMo, Bielik, and the models whose template knows no tools.
 pub(crate) const HERMES: CallSyntax = CallSyntax {

@@ -1,8 +1,8 @@
 //! The ways in which models write reasoning and tool calls, read as they stream.
 //!
 //! A chat model writes one stream of text. [`ChatFormat::detect`] finds out from the chat template how that stream
-//! marks reasoning and tool calls; [`ChatFormat::parser`] takes it apart while it comes; [`ChatFormat::tool_grammar`]
-//! is the grammar of the same syntax, so that a call can be enforced; [`ChatFormat::prepare`] brings the messages of a
+//! marks reasoning and tool calls; [`ChatFormat::parser`] takes it apart while it comes; [`ChatFormat::answer_grammar`]
+//! is the grammar of the same syntax, so that calls and the form of the content can be enforced; [`ChatFormat::prepare`] brings the messages of a
 //! request into the form that the template reads.
 //!
 //! # What a parser promises
@@ -33,8 +33,9 @@ mod tokens;
 mod tools;
 
 pub use delta::Delta;
-pub use format::{ChatFormat, ReasoningMarkers};
+pub use format::{AnswerPlace, ChatFormat, ReasoningMarkers};
+pub use grammar::{AnswerForm, UnmarkedCalls};
 pub use parser::{OutputParser, ParserSettings, ReasoningOutput};
 pub use render::WrittenCall;
 pub use tokens::MarkerToken;
-pub use tools::{Parallel, ToolChoice, ToolDefinition, Tools};
+pub use tools::{Parallel, Strictness, ToolChoice, ToolDefinition, Tools};

@@ -1,6 +1,6 @@
 //! The markers that are looked for in each section of an answer.
 
-use crate::syntax::{CallSyntax, Piece, ReasoningSyntax, is_control};
+use crate::syntax::{CallSyntax, ReasoningSyntax, is_control};
 
 /// What a marker means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,15 +57,11 @@ impl Markers {
     }
 
     fn calls(&self) -> Vec<Marker> {
-        let mut markers = Vec::new();
-        if let Some(syntax) = self.syntax {
-            markers.push((syntax.opener, Meaning::OpenCalls));
-            if let Some(Piece::Text(text)) = syntax.call.first() {
-                markers.push((*text, Meaning::BeginCall));
-            }
-        }
-        markers.retain(|(marker, _)| !marker.is_empty());
-        markers
+        let Some(syntax) = self.syntax else { return Vec::new() };
+        let meaning = |marker: &str| {
+            if marker == syntax.opener { Meaning::OpenCalls } else { Meaning::BeginCall }
+        };
+        syntax.markers().map(|marker| (marker, meaning(marker))).collect()
     }
 }
 

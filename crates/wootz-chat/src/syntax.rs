@@ -20,6 +20,26 @@ pub(crate) struct ReasoningSyntax {
     pub forced_end: &'static str,
 }
 
+/// What is written around the content of an answer.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct ContentFrame {
+    /// Before `begin`, where reasoning stands before it.
+    pub lead: &'static str,
+    /// Before the content.
+    pub begin: &'static str,
+    /// After the content; models may end without it.
+    pub end: &'static str,
+    /// Whether all answers have it.
+    pub presence: Presence,
+}
+
+/// Whether something is always written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Presence {
+    Always,
+    Sometimes,
+}
+
 /// How calls are written: `lead opener before call (separator call)* after closer`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct CallSyntax {
@@ -43,6 +63,41 @@ pub(crate) struct CallSyntax {
     pub several: Several,
     /// Whether calls may come without the opener.
     pub bare: Bare,
+}
+
+impl CallSyntax {
+    /// All fixed texts.
+    pub(crate) fn texts(&self) -> Vec<&'static str> {
+        let mut texts = vec![self.lead, self.opener, self.closer];
+        for piece in self.call {
+            match piece {
+                Piece::Text(text) | Piece::MarkedId(text, _) => texts.push(text),
+                Piece::Parameters(parameters) => {
+                    texts.extend([
+                        parameters.open,
+                        parameters.key_end,
+                        parameters.value_begin,
+                        parameters.close,
+                    ]);
+                    if let Typing::StringFlag(end) | Typing::TypeName(end) = parameters.typing {
+                        texts.push(end);
+                    }
+                }
+                Piece::Literals(_) => texts.push(GEMMA_QUOTE),
+                _ => {}
+            }
+        }
+        texts
+    }
+
+    /// What begins calls: the opener of a section, and the text with which a call begins.
+    pub(crate) fn markers(&self) -> impl Iterator<Item = &'static str> {
+        let first = match self.call.first() {
+            Some(Piece::Text(text)) => *text,
+            _ => "",
+        };
+        [self.opener, first].into_iter().filter(|marker| !marker.is_empty())
+    }
 }
 
 /// How several calls are written.

@@ -1,7 +1,5 @@
 //! Which markers are control tokens of the model's vocabulary.
 
-use crate::syntax::{CallSyntax, GEMMA_QUOTE, Piece, Typing};
-
 /// What a text is to a vocabulary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MarkerToken {
@@ -25,10 +23,13 @@ pub(crate) enum TextPart<'text> {
 }
 
 impl ControlTokens {
-    /// The control tokens in the texts of a syntax.
-    pub(crate) fn of(syntax: &CallSyntax, token: &impl Fn(&str) -> MarkerToken) -> ControlTokens {
+    /// The control tokens in the texts of a format.
+    pub(crate) fn of(
+        texts: impl IntoIterator<Item = &'static str>,
+        token: &impl Fn(&str) -> MarkerToken,
+    ) -> ControlTokens {
         let mut tokens = ControlTokens::default();
-        for text in texts(syntax) {
+        for text in texts {
             for candidate in candidates(text) {
                 if let MarkerToken::Control(id) = token(candidate)
                     && !tokens.0.iter().any(|(known, _)| known == candidate)
@@ -38,6 +39,23 @@ impl ControlTokens {
             }
         }
         tokens
+    }
+
+    /// The id of a control token.
+    pub(crate) fn id(&self, text: &str) -> Option<u32> {
+        self.0.iter().find(|(known, _)| known == text).map(|(_, id)| *id)
+    }
+
+    /// The first control token of a text: where it stands, and its id.
+    pub(crate) fn first(&self, text: &str) -> Option<(usize, u32)> {
+        let mut at = 0;
+        for part in self.split(text) {
+            match part {
+                TextPart::Text(text) => at += text.len(),
+                TextPart::Token(id) => return Some((at, id)),
+            }
+        }
+        None
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -66,25 +84,6 @@ impl ControlTokens {
     }
 }
 
-/// All fixed texts of a syntax.
-fn texts(syntax: &CallSyntax) -> Vec<&'static str> {
-    let mut texts = vec![syntax.lead, syntax.opener, syntax.closer];
-    for piece in syntax.call {
-        match piece {
-            Piece::Text(text) | Piece::MarkedId(text, _) => texts.push(text),
-            Piece::Parameters(parameters) => {
-                texts.extend([parameters.open, parameters.key_end, parameters.value_begin, parameters.close]);
-                if let Typing::StringFlag(end) | Typing::TypeName(end) = parameters.typing {
-                    texts.push(end);
-                }
-            }
-            Piece::Literals(_) => texts.push(GEMMA_QUOTE),
-            _ => {}
-        }
-    }
-    texts
-}
-
 /// The parts of a text that look like control tokens: in angle brackets, square brackets or DeepSeek's bars.
 fn candidates(text: &'static str) -> Vec<&'static str> {
     let mut found = Vec::new();
@@ -107,6 +106,7 @@ fn candidates(text: &'static str) -> Vec<&'static str> {
 mod tests {
     use super::*;
     use crate::formats;
+    use crate::syntax::GEMMA_QUOTE;
 
     #[test]
     fn texts_are_split_at_control_tokens() {
@@ -115,11 +115,13 @@ mod tests {
             "<|sep|>" => MarkerToken::Control(8),
             _ => MarkerToken::Absent,
         };
-        let tokens = ControlTokens::of(&formats::KIMI_K3, &known);
+        let tokens = ControlTokens::of(formats::KIMI_K3.texts(), &known);
         assert_eq!(
             tokens.split("<|open|>call tool=\"x\"<|sep|>"),
             [TextPart::Token(7), TextPart::Text("call tool=\"x\""), TextPart::Token(8)]
         );
+        assert_eq!(tokens.first("to <|sep|><|open|>"), Some((3, 8)));
+        assert_eq!(tokens.first("none"), None);
         assert_eq!(candidates("<｜DSML｜invoke name=\""), ["｜DSML｜"]);
         assert_eq!(candidates("[TOOL_CALLS]x"), ["[TOOL_CALLS]"]);
         assert_eq!(candidates(GEMMA_QUOTE), [GEMMA_QUOTE]);

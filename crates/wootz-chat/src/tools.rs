@@ -13,6 +13,18 @@ pub struct ToolDefinition {
     pub name: String,
     /// The JSON schema of its arguments, an object; `Value::Null` is an object of anything.
     pub parameters: Value,
+    /// How far arguments are held to the schema where the model decides whether to call.
+    pub strictness: Strictness,
+}
+
+/// How far the arguments of a call are held to the tool's schema. Where a call is required, they always are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Strictness {
+    /// They are as the model writes them.
+    #[default]
+    Loose,
+    /// They satisfy it.
+    Schema,
 }
 
 /// Which call the request wants.

@@ -2,124 +2,21 @@
 
 mod common;
 
-use common::{SOURCES, source, tools};
+use common::grammar::{END, Markers, compiler, format, refusal, text, width, written};
+use common::{SOURCES, tools};
 use serde_json::{Value, json};
-use wootz_chat::{ChatFormat, MarkerToken, Parallel, ToolChoice, WrittenCall};
-use wootz_grammar::{Grammar, GrammarCompiler, TokenMask, TokenText, Vocabulary};
+use wootz_chat::{AnswerForm, AnswerPlace, ChatFormat, Parallel, ToolChoice, ToolDefinition, WrittenCall};
+use wootz_grammar::{Grammar, GrammarSource, TokenMask};
 
-const END: u32 = 256;
-/// Texts that are control tokens in these tests, from this id on.
-const CONTROLS: &[&str] = &[
-    "<|python_tag|>",
-    "[TOOL_CALLS]",
-    "[CALL_ID]",
-    "[ARGS]",
-    "<｜tool▁calls▁begin｜>",
-    "<｜tool▁call▁begin｜>",
-    "<｜tool▁sep｜>",
-    "<｜tool▁call▁end｜>",
-    "<｜tool▁calls▁end｜>",
-    "<|tool_calls_section_begin|>",
-    "<|tool_call_begin|>",
-    "<|tool_call_argument_begin|>",
-    "<|tool_call_end|>",
-    "<|tool_calls_section_end|>",
-    "<|open|>",
-    "<|close|>",
-    "<|sep|>",
-    "<|tool_call>",
-    "<tool_call|>",
-    "<|\"|>",
-    "<|tool_call_start|>",
-    "<|START_ACTION|>",
-    "<|END_ACTION|>",
-    "<|tools_prefix|>",
-    "<|tools_suffix|>",
-    "<|tool_call|>",
-    "<|function_call|>",
-    "<|tool_calls|>",
-    "<|tool_call:begin|>",
-    "<|tool_call:name|>",
-    "<|tool_call:args|>",
-    "<|tool_call:end|>",
-    "<|calls|>",
-    "<|begin|>",
-    "<|channel|>",
-    "<|constrain|>",
-    "<|message|>",
-    "<|start|>",
-    "<|end|>",
-];
-
-/// Whether the markers are control tokens or spelled.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Markers {
-    Controls,
-    Spelled,
-}
-
-fn control(text: &str) -> Option<u32> {
-    CONTROLS.iter().position(|control| *control == text).map(|index| END + 1 + index as u32)
-}
-
-fn compiler() -> GrammarCompiler {
-    let bytes = (0..=255u8).map(|byte| TokenText { bytes: vec![byte], special: false });
-    let end = TokenText { bytes: b"<|endoftext|>".to_vec(), special: true };
-    let controls = CONTROLS.iter().map(|text| TokenText { bytes: text.as_bytes().to_vec(), special: true });
-    GrammarCompiler::new(Vocabulary::new(bytes.chain([end]).chain(controls), &[END]).unwrap()).unwrap()
-}
-
-fn format(name: &str, markers: Markers) -> ChatFormat {
-    ChatFormat::detect(source(name), |text| match (markers, control(text)) {
-        (Markers::Controls, Some(id)) => MarkerToken::Control(id),
-        _ => MarkerToken::Absent,
-    })
-}
-
-fn tokens(text: &str, markers: Markers) -> Vec<u32> {
-    let (mut tokens, mut rest) = (Vec::new(), text);
-    while !rest.is_empty() {
-        let found =
-            CONTROLS.iter().find(|control| markers == Markers::Controls && rest.starts_with(**control));
-        match found {
-            Some(found) => {
-                tokens.push(control(found).unwrap());
-                rest = &rest[found.len()..];
-            }
-            None => {
-                let length = rest.chars().next().unwrap().len_utf8();
-                tokens.extend(rest[..length].bytes().map(u32::from));
-                rest = &rest[length..];
-            }
-        }
-    }
-    tokens
-}
-
-fn text(tokens: &[u32]) -> String {
-    let mut bytes = Vec::new();
-    for token in tokens {
-        match token {
-            0..END => bytes.push(*token as u8),
-            other => bytes.extend(CONTROLS[(other - END - 1) as usize].as_bytes()),
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// Where the grammar refuses the text, if it does.
-fn refusal(grammar: &mut Grammar, text: &str, markers: Markers) -> Option<String> {
-    let tokens = tokens(text, markers);
-    for (index, token) in tokens.iter().enumerate() {
-        if grammar.accept(*token).is_err() {
-            return Some(format!("after {:?}", self::text(&tokens[..index])));
-        }
-    }
-    if grammar.may_end().unwrap() { None } else { Some("at the end".to_owned()) }
-}
-
-fn written(name: &str, arguments: Value) -> WrittenCall {
-    WrittenCall { name: name.to_owned(), arguments: arguments.as_object().unwrap().clone() }
+/// The grammar of calls alone.
+fn call_grammar(
+    format: &ChatFormat,
+    tools: &[ToolDefinition],
+    choice: &ToolChoice,
+    parallel: Parallel,
+) -> Option<GrammarSource> {
+    let form = AnswerForm { tools, choice, parallel, content: None, place: AnswerPlace::Turn };
+    format.answer_grammar(&form).unwrap()
 }
 
 fn calls() -> Vec<Vec<WrittenCall>> {
@@ -139,7 +36,7 @@ fn what_models_write_is_accepted_and_read_back() {
     for (name, _) in SOURCES {
         for markers in [Markers::Controls, Markers::Spelled] {
             let format = format(name, markers);
-            let grammar = format.tool_grammar(&tools(), &ToolChoice::Required, Parallel::Many).unwrap();
+            let grammar = call_grammar(&format, &tools(), &ToolChoice::Required, Parallel::Many).unwrap();
             let compiled =
                 compiler.compile(&grammar).unwrap_or_else(|error| panic!("{name}: {error}\n{grammar:?}"));
             for calls in calls() {
@@ -175,7 +72,7 @@ fn only_the_named_tool_may_be_called_and_only_once() {
     for (name, _) in SOURCES {
         let format = format(name, Markers::Spelled);
         let choice = ToolChoice::Named("search".to_owned());
-        let grammar = format.tool_grammar(&tools(), &choice, Parallel::Single).unwrap();
+        let grammar = call_grammar(&format, &tools(), &choice, Parallel::Single).unwrap();
         let compiled = compiler.compile(&grammar).unwrap();
         let search = written("search", json!({"query": "q"}));
         let one = format.write_calls(std::slice::from_ref(&search));
@@ -185,8 +82,8 @@ fn only_the_named_tool_may_be_called_and_only_once() {
         let two = format.write_calls(&[search.clone(), search]);
         assert!(refusal(&mut compiled.clone(), &two, Markers::Spelled).is_some(), "{name}");
         assert!(refusal(&mut compiled.clone(), "Hello", Markers::Spelled).is_some(), "{name}");
-        assert_eq!(format.tool_grammar(&tools(), &ToolChoice::Auto, Parallel::Many), None);
-        assert_eq!(format.tool_grammar(&[], &ToolChoice::Required, Parallel::Many), None);
+        assert_eq!(call_grammar(&format, &tools(), &ToolChoice::Auto, Parallel::Many), None);
+        assert_eq!(call_grammar(&format, &[], &ToolChoice::Required, Parallel::Many), None);
     }
 }
 
@@ -197,7 +94,7 @@ fn random_answers_of_the_grammar_are_read() {
     for (name, _) in SOURCES {
         for markers in [Markers::Controls, Markers::Spelled] {
             let format = format(name, markers);
-            let grammar = format.tool_grammar(&tools(), &ToolChoice::Required, Parallel::Many).unwrap();
+            let grammar = call_grammar(&format, &tools(), &ToolChoice::Required, Parallel::Many).unwrap();
             let compiled = compiler.compile(&grammar).unwrap();
             let mut complete = 0;
             for seed in 0..6 {
@@ -228,7 +125,7 @@ fn random_answer(mut grammar: Grammar, seed: u8) -> Option<String> {
         state ^= state << 17;
         (state >> 16) as usize
     };
-    let mut mask = TokenMask::none(compiler_width());
+    let mut mask = TokenMask::none(width());
     let mut walked = Vec::new();
     for _ in 0..1500 {
         grammar.mask(&mut mask).unwrap();
@@ -255,8 +152,4 @@ fn random_answer(mut grammar: Grammar, seed: u8) -> Option<String> {
         walked.push(token);
     }
     None
-}
-
-fn compiler_width() -> usize {
-    END as usize + 1 + CONTROLS.len()
 }

@@ -24,7 +24,8 @@ fn grammar(regex: &str) -> Grammar {
 }
 
 fn reasoning(opened: bool, budget: Option<usize>) -> Option<ReasoningGuide> {
-    Some(ReasoningGuide { opened, begins: vec![THINK], ends: vec![DONE], budget, closing: vec![] })
+    let marks = ReasoningGuide { opened, begins: vec![THINK], ends: vec![DONE], ..ReasoningGuide::default() };
+    Some(ReasoningGuide { budget, ..marks })
 }
 
 fn new(guide: Guide) -> AnswerGuide {
@@ -60,7 +61,7 @@ fn a_spent_budget_writes_the_closing_mark() {
         begins: vec![],
         ends: vec![7, 7, 8],
         budget: Some(3),
-        closing: vec![],
+        ..ReasoningGuide::default()
     };
     let mut guide = new(Guide { reasoning: Some(marks), grammar: None });
     assert!(!guide.is_free());
@@ -136,13 +137,22 @@ fn a_model_that_may_reason_reasons_or_follows_the_grammar() {
 }
 
 #[test]
+fn what_a_grammar_is_to_hold_does_not_begin_in_reasoning() {
+    let marks = || ReasoningGuide { forbidden: vec![5], ..reasoning(true, None).unwrap() };
+    let mut guide = new(Guide { reasoning: Some(marks()), grammar: Some(grammar("a")) });
+    let inside = allowed(&mut guide).unwrap();
+    assert!(inside.contains(&4) && !inside.contains(&5) && !inside.contains(&END), "{inside:?}");
+    let mut free = new(Guide { reasoning: Some(marks()), grammar: None });
+    assert_eq!(allowed(&mut free), None);
+}
+
+#[test]
 fn a_mark_of_several_tokens_is_told_from_an_answer_that_begins_alike() {
     let marks = |begins: &str| ReasoningGuide {
         opened: false,
         begins: begins.bytes().map(u32::from).collect(),
         ends: vec![DONE],
-        budget: None,
-        closing: vec![],
+        ..ReasoningGuide::default()
     };
     let guided = |begins| new(Guide { reasoning: Some(marks(begins)), grammar: Some(grammar("<a>")) });
     let mut alike = guided("<ab>");

@@ -7,6 +7,7 @@ use llguidance::api::{GrammarWithLexer, TopLevelGrammar};
 use llguidance::panic_utils::catch_unwind;
 
 use crate::error::plain;
+use crate::source::bounded;
 use crate::{Grammar, GrammarError, GrammarLimits, GrammarSource, Vocabulary, gbnf, schema, source};
 
 /// Stack for one compilation: the parser recurses along chains of rules, whose number is bounded.
@@ -81,19 +82,10 @@ impl GrammarCompiler {
     }
 
     fn compile_here(&self, source: &GrammarSource) -> Result<Grammar, GrammarError> {
-        let grammar = match source {
-            GrammarSource::JsonSchema(value) => {
-                GrammarWithLexer::from_json_schema(schema::prepare(value, &self.limits)?)
-            }
-            GrammarSource::JsonObject => GrammarWithLexer::from_json_schema(schema::any_object()),
-            GrammarSource::Regex(text) => source::regex(text, &self.limits)?,
-            GrammarSource::Lark(text) => source::lark(text, &self.limits)?,
-            GrammarSource::Gbnf(text) => {
-                GrammarWithLexer::from_lark(gbnf::to_lark(text, &self.vocabulary, &self.limits)?)
-            }
-            GrammarSource::Choice(choices) => source::choice(choices, &self.limits)?,
-        };
-        let parser = self.factory.create_parser(TopLevelGrammar::from_grammar(grammar)).map_err(|error| {
+        let mut grammars = Vec::new();
+        self.collect(source, None, &mut grammars)?;
+        let grammar = TopLevelGrammar { grammars, max_tokens: None };
+        let parser = self.factory.create_parser(grammar).map_err(|error| {
             let message = plain(&format!("{error:#}"));
             match source {
                 GrammarSource::JsonSchema(value) => schema::explain(value, &message),
@@ -109,5 +101,37 @@ impl GrammarCompiler {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Adds a source as the parser takes it, and its parts after it: the first of all is where an answer begins.
+    fn collect(
+        &self,
+        source: &GrammarSource,
+        name: Option<&str>,
+        grammars: &mut Vec<GrammarWithLexer>,
+    ) -> Result<(), GrammarError> {
+        let mut grammar = match source {
+            GrammarSource::JsonSchema(value) => {
+                GrammarWithLexer::from_json_schema(schema::prepare(value, &self.limits)?)
+            }
+            GrammarSource::JsonObject => GrammarWithLexer::from_json_schema(schema::any_object()),
+            GrammarSource::Regex(text) => source::regex(text, &self.limits)?,
+            GrammarSource::Lark(text) | GrammarSource::Composed { lark: text, .. } => {
+                source::lark(text, &self.limits)?
+            }
+            GrammarSource::Gbnf(text) => {
+                GrammarWithLexer::from_lark(gbnf::to_lark(text, &self.vocabulary, &self.limits)?)
+            }
+            GrammarSource::Choice(choices) => source::choice(choices, &self.limits)?,
+        };
+        grammar.name = name.map(str::to_owned);
+        grammars.push(grammar);
+        if let GrammarSource::Composed { parts, .. } = source {
+            bounded("grammar of the answer", "parts", grammars.len() + parts.len(), self.limits.members)?;
+            for (name, part) in parts {
+                self.collect(part, Some(name), grammars)?;
+            }
+        }
+        Ok(())
     }
 }

@@ -20,6 +20,13 @@ pub enum GrammarSource {
     Gbnf(String),
     /// One of these texts.
     Choice(Vec<String>),
+    /// A Lark grammar in which `@name` stands for another source.
+    Composed {
+        /// The grammar; it begins at `start`.
+        lark: String,
+        /// The other sources, each with its name: letters, digits, `_` and `-`.
+        parts: Vec<(String, GrammarSource)>,
+    },
 }
 
 impl GrammarSource {
@@ -32,6 +39,7 @@ impl GrammarSource {
             GrammarSource::Lark(_) => "Lark grammar",
             GrammarSource::Gbnf(_) => "GBNF grammar",
             GrammarSource::Choice(_) => "list of choices",
+            GrammarSource::Composed { .. } => "grammar of the answer",
         }
     }
 }

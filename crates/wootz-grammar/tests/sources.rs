@@ -66,6 +66,36 @@ fn lark_with_recursion_and_marks() {
 }
 
 #[test]
+fn a_composed_grammar_follows_its_parts() {
+    let compiler = bytes();
+    let parts = |list: &[(&str, GrammarSource)]| {
+        list.iter().map(|(name, part)| ((*name).to_owned(), part.clone())).collect::<Vec<_>>()
+    };
+    let schema = json!({"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"],
+        "additionalProperties": false});
+    let sources = [
+        (GrammarSource::JsonSchema(schema), "{\"a\": 12}", "{\"b\": 12}"),
+        (GrammarSource::JsonObject, "{}", "[]"),
+        (GrammarSource::Regex("[a-c]+/d".to_owned()), "abc/d", "abc/"),
+        (GrammarSource::Choice(vec!["one".to_owned(), "two".to_owned()]), "two", "three"),
+        (GrammarSource::Gbnf("root ::= \"(\" root \")\" | \"x\"".to_owned()), "((x))", "((x)"),
+        (GrammarSource::Lark("start: /[0-9]+/".to_owned()), "12", "a"),
+    ];
+    for (part, yes, no) in sources {
+        let lark = "start: \"call \" /[a-z]+/ \";\" | \"head:\" @form \";\"?".to_owned();
+        let source = GrammarSource::Composed { lark, parts: parts(&[("form", part)]) };
+        for text in [format!("head:{yes};"), format!("head:{yes}"), "call f;".to_owned()] {
+            assert!(takes(&compiler, &source, &text), "{source:?}: {text}");
+        }
+        for text in [format!("head:{no}"), yes.to_owned(), "call f".to_owned(), format!("head:{yes};;")] {
+            assert!(!takes(&compiler, &source, &text), "{source:?}: {text}");
+        }
+    }
+    let unknown = GrammarSource::Composed { lark: "start: @other".to_owned(), parts: Vec::new() };
+    assert!(compiler.compile(&unknown).is_err());
+}
+
+#[test]
 fn the_object_mode_takes_objects() {
     let compiler = bytes();
     for text in ["{}", "{\"a\": [1, 2.5e3, null, true, \"\\n\\u0007é\"]}", "{ \"日本\" : { } }"] {

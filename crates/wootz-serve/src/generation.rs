@@ -28,6 +28,8 @@ pub struct GenerationRequest {
     pub settings: GenerationSettings,
     /// What steers them besides the sampler.
     pub guide: Guide,
+    /// What the answer will probably be.
+    pub prediction: Prediction,
     /// Log probabilities wanted with each token.
     pub logprobs: Logprobs,
     /// Log probabilities wanted of the prompt's tokens, each with so many rivals.
@@ -115,8 +117,17 @@ impl Generation {
     /// # Errors
     /// A prompt that leaves no room in the context, and whatever the engine refuses: a full queue, a setting out of range.
     pub fn start(model: &ServedModel, request: GenerationRequest) -> Result<Self, ApiError> {
-        let GenerationRequest { prompt, settings, guide, logprobs, prompt_logprobs, special, start, tenant } =
-            request;
+        let GenerationRequest {
+            prompt,
+            settings,
+            guide,
+            prediction,
+            logprobs,
+            prompt_logprobs,
+            special,
+            start,
+            tenant,
+        } = request;
         let room = model.context.saturating_sub(prompt.len());
         let room = NonZeroUsize::new(room)
             .ok_or(EngineError::ContextFull { prompt: prompt.len(), context: model.context })?;
@@ -145,7 +156,7 @@ impl Generation {
             reuse: settings.reuse,
             answers: settings.answers,
             guide,
-            prediction: Prediction::default(),
+            prediction,
             scheduling,
         })?;
         let answers = vec![answer; count];

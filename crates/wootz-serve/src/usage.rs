@@ -31,9 +31,9 @@ pub struct PromptTokens {
 pub struct CompletionTokens {
     /// Those that are reasoning.
     pub reasoning_tokens: usize,
-    /// Those that a prediction made quicker. None is used to guess with yet, so always 0.
+    /// Those that came as predicted and needed no step of their own.
     pub accepted_prediction_tokens: usize,
-    /// Those of a prediction that were computed in vain: always 0.
+    /// Those of a prediction that were computed in vain. They are no part of the answer, and not among its tokens.
     pub rejected_prediction_tokens: usize,
 }
 
@@ -48,7 +48,15 @@ impl UsageJson {
     /// Counts an answer, without its prompt.
     pub fn add_answer(&mut self, usage: &Usage) {
         self.add_tokens(usage.generated);
-        self.completion_tokens_details.reasoning_tokens += usage.reasoning;
+        self.add_details(usage);
+    }
+
+    /// Counts what kinds of tokens an answer has, but not the tokens themselves.
+    pub fn add_details(&mut self, usage: &Usage) {
+        let details = &mut self.completion_tokens_details;
+        details.reasoning_tokens += usage.reasoning;
+        details.accepted_prediction_tokens += usage.drafts.accepted;
+        details.rejected_prediction_tokens += usage.drafts.rejected;
     }
 
     /// Counts tokens of an answer under way.

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::{Writer, json_rule, properties, property_schema};
+use super::schema::{json_rule, properties, property_schema};
+use super::writer::Writer;
 use crate::syntax::{GEMMA_QUOTE, LiteralSyntax};
 use crate::tools::ArgumentKind;
 

@@ -1,236 +1,180 @@
-//! The grammar of a format's calls, in llguidance's Lark: the same description that the parser reads.
+//! The grammar of an answer, in llguidance's Lark: the same description of the format that the parser reads.
 //!
 //! Names and arguments are the request's: each tool is an alternative with its own schema. Control tokens are named by
 //! id. What is written is what [`crate::render`] writes: one spelling of the syntax, so that no token is spent on choice.
+//! Content is what the request says, inside what the format writes around it.
 
+mod calls;
+mod free;
 mod literals;
 mod parameters;
+mod schema;
+mod writer;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use wootz_grammar::GrammarSource;
 
-use crate::format::ChatFormat;
-use crate::json_text::quoted;
-use crate::syntax::{CallSyntax, IdRule, JsonKeys, Piece, Several};
-use crate::tokens::{ControlTokens, TextPart};
-use crate::tools::{Parallel, ToolChoice, ToolDefinition};
+use crate::format::{AnswerPlace, ChatFormat};
+use crate::syntax::{Bare, JsonKeys, Piece, Presence};
+use crate::tools::{Parallel, Strictness, ToolChoice, ToolDefinition};
+use schema::{any_of, as_strict_as_asked, call_schema};
+use writer::Writer;
+
+/// What an answer is to be held to.
+#[derive(Debug, Clone, Copy)]
+pub struct AnswerForm<'a> {
+    /// The tools that may be called.
+    pub tools: &'a [ToolDefinition],
+    /// Whether one is called.
+    pub choice: &'a ToolChoice,
+    /// Whether several may be called.
+    pub parallel: Parallel,
+    /// What the content follows; `None`: nothing.
+    pub content: Option<&'a GrammarSource>,
+    /// Where the prompt ends.
+    pub place: AnswerPlace,
+}
+
+/// Calls that begin with no marker: where the model decides whether to call, nothing tells a grammar that it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnmarkedCalls;
+
+/// The name of the content's grammar inside the answer's.
+const CONTENT: &str = "content";
+/// The name of the grammar of calls that are JSON without a marker.
+const CALLS: &str = "calls";
 
 impl ChatFormat {
-    /// The grammar of an answer that consists of calls: of at least one where a call is required, of the named tool
-    /// where one is named. `None` where the model decides, and where the named tool is none of the tools.
-    pub fn tool_grammar(
+    /// The grammar of an answer, after its reasoning.
+    ///
+    /// Where a call is required or a tool is named, the answer is calls of the tools. Where the model decides, it is
+    /// calls or the content; without a content to follow it is free up to a call, and the call follows the schema if any
+    /// of the tools is strict. `None`: nothing is to be enforced, or the named tool is none of the tools.
+    ///
+    /// # Errors
+    /// A strict tool where the model decides and calls have no marker.
+    pub fn answer_grammar(&self, form: &AnswerForm) -> Result<Option<GrammarSource>, UnmarkedCalls> {
+        let required = match form.choice {
+            ToolChoice::Required => form.tools.to_vec(),
+            ToolChoice::Named(name) => form.tools.iter().filter(|tool| tool.name == *name).cloned().collect(),
+            ToolChoice::Auto | ToolChoice::None => Vec::new(),
+        };
+        if !required.is_empty() {
+            return Ok(Some(GrammarSource::Lark(self.required_calls(&required, form))));
+        }
+        let optional: Vec<ToolDefinition> = match form.choice {
+            ToolChoice::Auto => form.tools.iter().map(as_strict_as_asked).collect(),
+            _ => Vec::new(),
+        };
+        match form.content {
+            Some(content) if optional.is_empty() => Ok(Some(self.framed_content(content, form.place))),
+            Some(content) => Ok(Some(self.calls_or_content(&optional, form, content))),
+            None if optional.iter().any(|tool| tool.strictness == Strictness::Schema) => {
+                let grammar = free::strict_calls(self, &optional, form).ok_or(UnmarkedCalls)?;
+                Ok(Some(GrammarSource::Lark(grammar)))
+            }
+            None => Ok(None),
+        }
+    }
+
+    fn required_calls(&self, tools: &[ToolDefinition], form: &AnswerForm) -> String {
+        let mut writer = Writer::new(&self.tokens);
+        let calls = writer.calls(self.calls, tools, form.parallel);
+        let lead = self.calls_lead(&writer, form.place);
+        writer.grammar(&format!("{lead} {calls}"))
+    }
+
+    /// What may stand between the prompt's or the reasoning's end and the first call.
+    fn calls_lead(&self, writer: &Writer, place: AnswerPlace) -> String {
+        let mut lead = self.calls.lead;
+        if let Some(frame) = self.content.filter(|_| place == AnswerPlace::Content) {
+            lead = lead.strip_prefix(frame.begin).unwrap_or(lead);
+        }
+        if lead.trim().is_empty() { "SPACE?".to_owned() } else { format!("({})?", writer.literal(lead)) }
+    }
+
+    /// What stands before and after the content.
+    fn frame(&self, writer: &Writer, content: &GrammarSource, place: AnswerPlace) -> (String, String) {
+        let is_json = matches!(content, GrammarSource::JsonSchema(_) | GrammarSource::JsonObject);
+        // After the reasoning it is no part of the content. Where there may be none, it is: that only JSON bears.
+        let may_space = place == AnswerPlace::Reasoning
+            || (self.reasoning.is_some() && is_json && place == AnswerPlace::Turn);
+        let space = if may_space { "SPACE?" } else { "" };
+        let Some(frame) = self.content else { return (space.to_owned(), String::new()) };
+        let [lead, begin, end] = [frame.lead, frame.begin, frame.end].map(|text| writer.literal(text));
+        let head = match (frame.presence, place) {
+            (Presence::Always, AnswerPlace::Content) => String::new(),
+            (Presence::Always, _) if lead.is_empty() => begin,
+            (Presence::Always, _) => format!("({lead})? {begin}"),
+            (Presence::Sometimes, _) if begin.is_empty() => space.to_owned(),
+            (Presence::Sometimes, _) => format!("{space} ({begin} SPACE?)?"),
+        };
+        let tail = match frame.presence {
+            _ if end.is_empty() => String::new(),
+            Presence::Always => format!("({end})?"),
+            Presence::Sometimes => format!("(SPACE? {end})?"),
+        };
+        (head, tail)
+    }
+
+    fn framed_content(&self, content: &GrammarSource, place: AnswerPlace) -> GrammarSource {
+        let writer = Writer::new(&self.tokens);
+        let (head, tail) = self.frame(&writer, content, place);
+        if head.is_empty() && tail.is_empty() {
+            return content.clone();
+        }
+        GrammarSource::Composed {
+            lark: writer.grammar(&format!("{head} @{CONTENT} {tail}")),
+            parts: vec![(CONTENT.to_owned(), content.clone())],
+        }
+    }
+
+    fn calls_or_content(
         &self,
         tools: &[ToolDefinition],
-        choice: &ToolChoice,
-        parallel: Parallel,
-    ) -> Option<GrammarSource> {
-        let chosen: Vec<&ToolDefinition> = match choice {
-            ToolChoice::Auto | ToolChoice::None => return None,
-            ToolChoice::Required => tools.iter().collect(),
-            ToolChoice::Named(name) => tools.iter().filter(|tool| tool.name == *name).collect(),
-        };
-        if chosen.is_empty() {
-            return None;
+        form: &AnswerForm,
+        content: &GrammarSource,
+    ) -> GrammarSource {
+        if self.calls.bare == Bare::Json {
+            return self.bare_calls_or_content(tools, form.place, content);
         }
-        Some(GrammarSource::Lark(Writer::new(&self.tokens).write(self.calls, &chosen, parallel)))
-    }
-}
-
-/// Writes rules.
-#[derive(Debug)]
-pub(crate) struct Writer<'a> {
-    tokens: &'a ControlTokens,
-    rules: String,
-    count: usize,
-    /// Rules for text up to a marker: the marker and the rule's name.
-    texts: Vec<(String, String)>,
-    /// Whether Gemma's free value is written.
-    free_value: bool,
-}
-
-impl<'a> Writer<'a> {
-    fn new(tokens: &'a ControlTokens) -> Writer<'a> {
-        Writer { tokens, rules: String::new(), count: 0, texts: Vec::new(), free_value: false }
-    }
-
-    fn write(mut self, syntax: &CallSyntax, tools: &[&ToolDefinition], parallel: Parallel) -> String {
-        let calls: Vec<String> = tools.iter().map(|tool| self.call(syntax, tool)).collect();
-        let call = self.rule("call", &calls.join(" | "));
-        let one = syntax.several == Several::Never || parallel == Parallel::Single;
-        let opener = if syntax.bare == crate::syntax::Bare::Json { "" } else { syntax.opener };
-        let open = [self.literal(opener), self.literal(syntax.before)].join(" ");
-        let close = [self.literal(syntax.after), self.literal(syntax.closer)].join(" ");
-        let more = [self.literal(syntax.separator), call.clone()].join(" ");
-        let body = match syntax.several {
-            _ if one => format!("{open} {call} {close}"),
-            Several::InSections => {
-                let section = self.rule("section", &format!("{open} {call} {close}"));
-                format!("{section} ({} {section})*", self.literal(syntax.separator))
-            }
-            _ => format!("{open} {call} ({more})* {close}"),
-        };
-        // What stands between the prompt's or the reasoning's end and the first call.
-        let lead = match syntax.lead.trim() {
-            "" => "SPACE?".to_owned(),
-            lead => format!("({})?", self.literal(lead)),
-        };
-        format!("start: {lead} {body}\nSPACE: /[ \\n]{{1,4}}/\n{}", self.rules)
-    }
-
-    /// The alternative of one tool.
-    fn call(&mut self, syntax: &CallSyntax, tool: &ToolDefinition) -> String {
-        let mut parts = Vec::new();
-        for piece in syntax.call {
-            parts.push(match piece {
-                Piece::Text(text) | Piece::Space(text) => self.literal(text),
-                Piece::Name => self.literal(&tool.name),
-                Piece::QualifiedName => {
-                    format!("{} /[0-9]{{1,3}}/", self.literal(&format!("functions.{}:", tool.name)))
-                }
-                Piece::Id(rule) => id_pattern(*rule).to_owned(),
-                Piece::MarkedId(marker, rule) => format!("{} {}", self.literal(marker), id_pattern(*rule)),
-                Piece::Count => "/[1-9][0-9]{0,2}/".to_owned(),
-                Piece::Json => json_rule(&object_schema(&tool.parameters)),
-                Piece::JsonCall(keys) => self.json_call(*keys, tool),
-                Piece::Parameters(parameters) => self.parameters(parameters, &tool.parameters),
-                Piece::Literals(literals) => self.literals(*literals, &tool.parameters),
-            });
+        let mut writer = Writer::new(&self.tokens);
+        let calls = writer.calls(self.calls, tools, form.parallel);
+        let calls = format!("{} {calls}", self.calls_lead(&writer, form.place));
+        let (head, tail) = self.frame(&writer, content, form.place);
+        GrammarSource::Composed {
+            lark: writer.grammar(&format!("{calls} | {head} @{CONTENT} {tail}")),
+            parts: vec![(CONTENT.to_owned(), content.clone())],
         }
-        self.rule("call", &parts.join(" "))
     }
 
-    fn json_call(&mut self, keys: JsonKeys, tool: &ToolDefinition) -> String {
-        let arguments = json_rule(&object_schema(&tool.parameters));
-        let name = quoted(&tool.name);
-        match keys {
-            JsonKeys::NameIsKey => format!("{} {arguments} \"}}\"", self.literal(&format!("{{{name}: "))),
-            JsonKeys::Keyed { id, name: name_key, arguments: arguments_key } => {
-                let head = format!("\"{name_key}\": {name}, \"{arguments_key}\": ");
-                let head = match id {
-                    None => self.literal(&format!("{{{head}")),
-                    Some(id) => {
-                        let begin = self.literal(&format!("{{\"{id}\": \""));
-                        format!("{begin} /[0-9]{{1,3}}/ {}", self.literal(&format!("\", {head}")))
-                    }
+    /// A call that is a JSON object without a marker. Content that is JSON begins like it, so that both are one schema.
+    fn bare_calls_or_content(
+        &self,
+        tools: &[ToolDefinition],
+        place: AnswerPlace,
+        content: &GrammarSource,
+    ) -> GrammarSource {
+        let (name, arguments) = match self.calls.call.first() {
+            Some(Piece::JsonCall(JsonKeys::Keyed { name, arguments, .. })) => (*name, *arguments),
+            _ => ("name", "arguments"),
+        };
+        let mut schemas: Vec<Value> = tools.iter().map(|tool| call_schema(name, arguments, tool)).collect();
+        match content {
+            GrammarSource::JsonSchema(schema) => schemas.push(schema.clone()),
+            GrammarSource::JsonObject => schemas.push(json!({ "type": "object" })),
+            other => {
+                let writer = Writer::new(&self.tokens);
+                let (head, tail) = self.frame(&writer, content, place);
+                return GrammarSource::Composed {
+                    lark: writer.grammar(&format!("@{CALLS} | {head} @{CONTENT} {tail}")),
+                    parts: vec![
+                        (CALLS.to_owned(), GrammarSource::JsonSchema(any_of(&schemas))),
+                        (CONTENT.to_owned(), other.clone()),
+                    ],
                 };
-                format!("{head} {arguments} \"}}\"")
             }
         }
+        self.framed_content(&GrammarSource::JsonSchema(any_of(&schemas)), place)
     }
-
-    /// Adds a rule, gives its name.
-    fn rule(&mut self, kind: &str, body: &str) -> String {
-        let name = format!("{kind}_{}", self.count);
-        self.count += 1;
-        self.rules.push_str(&format!("{name}: {body}\n"));
-        name
-    }
-
-    /// A fixed text.
-    fn literal(&self, text: &str) -> String {
-        let parts: Vec<String> = self
-            .tokens
-            .split(text)
-            .into_iter()
-            .map(|part| match part {
-                TextPart::Text(text) => lark_string(text),
-                TextPart::Token(id) => format!("<[{id}]>"),
-            })
-            .collect();
-        parts.join(" ")
-    }
-
-    /// Any text up to the marker, and the marker.
-    fn text_up_to(&mut self, marker: &str) -> String {
-        if let Some((_, name)) = self.texts.iter().find(|(known, _)| known == marker) {
-            return name.clone();
-        }
-        let name = match self.tokens.split(marker).first() {
-            // A control token cannot be part of the text.
-            Some(TextPart::Token(_)) => {
-                let marker = self.literal(marker);
-                self.rule("text", &format!("/(.|\\n)*/ {marker}"))
-            }
-            // The text before the token must not be what the marker begins with.
-            Some(TextPart::Text(first)) if *first != marker => {
-                let first = first.chars().next().unwrap_or('<');
-                let marker = self.literal(marker);
-                self.rule("text", &format!("/[^{first}]*/ {marker}"))
-            }
-            _ => {
-                let name = format!("text_{}", self.count);
-                self.count += 1;
-                self.rules.push_str(&format!("{name}[suffix={}]: /(.|\\n)*/\n", lark_string(marker)));
-                name
-            }
-        };
-        self.texts.push((marker.to_owned(), name.clone()));
-        name
-    }
-}
-
-fn id_pattern(rule: IdRule) -> &'static str {
-    match rule {
-        IdRule::Nine => "/[a-zA-Z0-9]{9}/",
-        IdRule::TenLower => "/[a-z0-9]{10}/",
-    }
-}
-
-/// A text as a Lark string, which is JSON's; they do not hold DEL as it is.
-fn lark_string(text: &str) -> String {
-    if text.is_empty() { String::new() } else { quoted(text).replace('\u{7f}', "\\u007f") }
-}
-
-/// A value that satisfies the schema, with the spaces that models write.
-fn json_rule(schema: &Value) -> String {
-    let mut schema = schema.clone();
-    if let Value::Object(members) = &mut schema {
-        let style = json!({
-            "item_separator": ", ",
-            "key_separator": ": ",
-            "whitespace_flexible": false,
-        });
-        members.insert("x-guidance".to_owned(), style);
-    }
-    format!("%json {schema}")
-}
-
-/// The schema of arguments: always an object, of the named members only unless it says otherwise.
-fn object_schema(parameters: &Value) -> Value {
-    match parameters {
-        Value::Object(members) if !members.is_empty() => {
-            let mut members = members.clone();
-            members.entry("type").or_insert(json!("object"));
-            if members.contains_key("properties") {
-                members.entry("additionalProperties").or_insert(json!(false));
-            }
-            Value::Object(members)
-        }
-        _ => json!({ "type": "object" }),
-    }
-}
-
-/// The schema of one argument, with the definitions that it may refer to.
-fn property_schema(parameters: &Value, schema: &Value) -> Value {
-    let mut members = match schema {
-        Value::Object(members) => members.clone(),
-        _ => Map::new(),
-    };
-    for key in ["$defs", "definitions"] {
-        if let Some(definitions) = parameters.get(key) {
-            members.entry(key).or_insert_with(|| definitions.clone());
-        }
-    }
-    Value::Object(members)
-}
-
-/// The arguments that a schema names: name, schema, whether it is required.
-fn properties(parameters: &Value) -> Vec<(&str, &Value, bool)> {
-    let required = |name: &str| {
-        let names = parameters["required"].as_array();
-        names.is_some_and(|names| names.iter().any(|known| known == name))
-    };
-    let members = parameters["properties"].as_object();
-    let all = members.into_iter().flatten();
-    all.map(|(name, schema)| (name.as_str(), schema, required(name))).collect()
 }

@@ -1,10 +1,12 @@
 //! What an answer says, put together from the deltas of a parser.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub mod grammar;
+
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use wootz_chat::{ChatFormat, Delta, MarkerToken, ParserSettings, ToolDefinition, Tools};
+use wootz_chat::{ChatFormat, Delta, MarkerToken, ParserSettings, Strictness, ToolDefinition, Tools};
 
 /// A template source that is detected as the format.
 pub const SOURCES: &[(&str, &str)] = &[
@@ -97,7 +99,11 @@ impl Answer {
 }
 
 pub fn tools() -> Vec<ToolDefinition> {
-    let tool = |name: &str, parameters: Value| ToolDefinition { name: name.to_owned(), parameters };
+    let tool = |name: &str, parameters: Value| ToolDefinition {
+        name: name.to_owned(),
+        parameters,
+        strictness: Strictness::Loose,
+    };
     vec![
         tool(
             "get_weather",

@@ -38,4 +38,6 @@ pub struct ReasoningGuide {
     pub budget: Option<usize>,
     /// What is written then: what closes the section and leads on to the answer. None: `ends`.
     pub closing: Vec<u32>,
+    /// Tokens that may not come inside where a grammar follows the section: what they begin, the grammar is to hold.
+    pub forbidden: Vec<u32>,
 }

@@ -96,6 +96,9 @@ impl GuideState {
                 for end in self.end_tokens.iter().filter(|end| !self.reasoning.ends.contains(end)) {
                     mask.forbid(*end);
                 }
+                for token in &self.reasoning.forbidden {
+                    mask.forbid(*token);
+                }
                 Ok(true)
             }
             Section::Before { matched, otherwise: Some(grammar) } => {

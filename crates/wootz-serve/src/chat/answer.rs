@@ -90,7 +90,11 @@ impl Answer {
         };
         // What came after a stop string is no part of the answer; how much came depends on the load.
         let usage = match self.stopped {
-            Some(generated) => Usage { generated, reasoning: usage.reasoning.min(generated), ..usage },
+            Some(generated) => {
+                let mut cut = Usage { generated, reasoning: usage.reasoning.min(generated), ..usage };
+                cut.drafts.accepted = cut.drafts.accepted.min(generated);
+                cut
+            }
             None => usage,
         };
         (progress, word, usage)

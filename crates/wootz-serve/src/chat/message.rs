@@ -201,10 +201,7 @@ fn check_one(param: &str, message: &Message) -> Result<(), Refusal> {
             return Err(Refusal::of(format!("{param}.role"), message));
         }
     };
-    match content {
-        Some(Content::Parts(parts)) => check_parts(param, parts),
-        _ => Ok(()),
-    }
+    content.map_or(Ok(()), |content| content.check(param))
 }
 
 fn check_parts(param: &str, parts: &[Part]) -> Result<(), Refusal> {
@@ -225,6 +222,17 @@ fn check_parts(param: &str, parts: &[Part]) -> Result<(), Refusal> {
 }
 
 impl Content {
+    /// Checks that it is text; it stands in the member `content` of the parameter.
+    ///
+    /// # Errors
+    /// A part that is none.
+    pub fn check(&self, param: &str) -> Result<(), Refusal> {
+        match self {
+            Content::Text(_) => Ok(()),
+            Content::Parts(parts) => check_parts(param, parts),
+        }
+    }
+
     /// The whole text; parts follow each other without anything between them.
     pub fn text(&self) -> String {
         match self {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
-use wootz_chat::{OutputParser, ParserSettings, ReasoningOutput, Tools};
-use wootz_engine::{EngineError, Guide, Logprobs, ReasoningGuide, Tenant};
+use wootz_chat::{AnswerForm, AnswerPlace, OutputParser, ParserSettings, ReasoningOutput, Strictness, Tools};
+use wootz_engine::{Answers, EngineError, Guide, Logprobs, Prediction, ReasoningGuide, Tenant};
 use wootz_grammar::{Grammar, GrammarSource};
 use wootz_weights::chat_template::Clock;
 use wootz_weights::tokenizer::{AddBos, Special, SpecialText, TextStart};
@@ -15,7 +15,7 @@ use super::message::Message;
 use super::model::Conversation;
 use super::reasoning::ReasoningPlan;
 use super::reply::{ChatChunk, ChatCompletion, Choice, ChunkChoice};
-use super::request::{ChatOptions, ChatRequest, PromptEnd, ServiceTier, Verbosity};
+use super::request::{ChatOptions, ChatRequest, PredictedText, PromptEnd, ServiceTier, Verbosity};
 use super::tools::ToolPlan;
 use crate::ServedModel;
 use crate::error::ApiError;
@@ -37,6 +37,8 @@ pub struct Plan {
     pub settings: GenerationSettings,
     /// What steers them.
     pub guide: Guide,
+    /// What the answer will probably be.
+    pub prediction: Prediction,
     /// Rivals wanted with each token.
     pub logprobs: Option<usize>,
     /// What the answer is to the prompt.
@@ -88,9 +90,11 @@ pub fn plan(model: &ServedModel, body: &[u8]) -> Result<Plan, ApiError> {
     let text = prompt_text(model, &chat, &tools, reasoning, end)?;
     let prompt = model.tokenizer.encode(&text, Special::Parse, AddBos::IfMissing)?;
     check_length(&prompt, model)?;
-    let opened = model.chat.format.opened_by(&text);
-    let grammar = grammar(model, structured.grammar()?, &tools)?;
-    let reasoning_guide = reasoning_guide(model, opened, reasoning)?;
+    let place = place(model, &text, end);
+    let grammar = grammar(model, structured.grammar()?, &tools, place)?;
+    let opened = place == AnswerPlace::Reasoning;
+    let reasoning_guide = reasoning_guide(model, opened, reasoning, grammar.as_ref())?;
+    let prediction = prediction(model, &chat, &settings)?;
     let known =
         if tools.definitions.is_empty() { Tools::None } else { Tools::Known(tools.definitions.into()) };
     let rules = AnswerRules {
@@ -102,6 +106,7 @@ pub fn plan(model: &ServedModel, body: &[u8]) -> Result<Plan, ApiError> {
         prompt,
         settings,
         guide: Guide { reasoning: reasoning_guide, grammar },
+        prediction,
         logprobs: chat.logprobs.filter(|wanted| *wanted).map(|_| chat.top_logprobs.unwrap_or(0) as usize),
         start: if end == PromptEnd::AssistantTurn { TextStart::OwnText } else { TextStart::Continuation },
         rules,
@@ -171,30 +176,65 @@ fn check_length(prompt: &[u32], model: &ServedModel) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// The grammar of the answer: of the form that was asked for, or of the calls that it must hold.
+/// The tokens of the text that the answer probably repeats. What a reasoning model thinks before is not in it: the engine
+/// looks for the place where the answer goes on in it.
+fn prediction(
+    model: &ServedModel,
+    chat: &ChatOptions,
+    settings: &GenerationSettings,
+) -> Result<Prediction, ApiError> {
+    let Some(PredictedText::Content { content }) = &chat.prediction else { return Ok(Prediction::default()) };
+    if !matches!(settings.answers, Answers::Sampled(count) if count.get() == 1) {
+        let message = "a prediction is for one answer: set n to 1, and leave best_of and use_beam_search out";
+        return Err(ApiError::unsupported("prediction", message));
+    }
+    content.check("prediction")?;
+    let tokens = model.tokenizer.encode(&content.text(), Special::Plain, AddBos::Never)?;
+    Ok(Prediction::new(tokens))
+}
+
+/// Where in the answer the prompt ends.
+fn place(model: &ServedModel, text: &str, end: PromptEnd) -> AnswerPlace {
+    match model.chat.format.place(text) {
+        AnswerPlace::Turn if end == PromptEnd::WithinLastMessage => AnswerPlace::Content,
+        place => place,
+    }
+}
+
+/// The grammar of the answer: of the form that was asked for, and of the calls that it may or must hold.
 fn grammar(
     model: &ServedModel,
     form: Option<(&'static str, GrammarSource)>,
     tools: &ToolPlan,
+    place: AnswerPlace,
 ) -> Result<Option<Grammar>, ApiError> {
-    let calls = model.chat.format.tool_grammar(&tools.definitions, &tools.choice, tools.parallel);
-    let (param, source) = match (form, calls) {
-        (Some((param, _)), _) if !tools.definitions.is_empty() => {
-            let message = format!(
-                "{param} is not possible together with tools that the model may call: set tool_choice to \"none\", or \
-                 ask for the form after the tools have been called"
-            );
-            return Err(ApiError::invalid(param, message));
-        }
-        (Some(form), _) => form,
-        (None, Some(source)) => ("tools", source),
-        (None, None) if tools.is_enforced() => {
-            let message = "this model's chat template knows no tools, so no call can be enforced";
-            return Err(ApiError::unsupported("tool_choice", message));
-        }
-        (None, None) => return Ok(None),
+    let wanted = AnswerForm {
+        tools: &tools.definitions,
+        choice: &tools.choice,
+        parallel: tools.parallel,
+        content: form.as_ref().map(|(_, source)| source),
+        place,
     };
-    model.chat.compile((param, source)).map(Some)
+    let param = form.as_ref().map_or("tools", |(param, _)| *param);
+    let source = model.chat.format.answer_grammar(&wanted).map_err(|_| unmarked_calls(tools))?;
+    // What is wrong with the form, and that it allows no text at all, shows without what stands around it. It has to be
+    // right even where no answer can have it, since a call is required.
+    if let Some(form) = form.filter(|(_, own)| source.as_ref() != Some(own)) {
+        model.chat.compile(form)?;
+    }
+    let param = if tools.definitions.is_empty() { param } else { "tools" };
+    source.map(|source| model.chat.compile((param, source))).transpose()
+}
+
+fn unmarked_calls(tools: &ToolPlan) -> ApiError {
+    let strict = tools.definitions.iter().find(|tool| tool.strictness == Strictness::Schema);
+    let name = strict.map_or("", |tool| tool.name.as_str());
+    let message = format!(
+        "the function {name:?} is strict, but nothing marks the beginning of this model's calls, so that their \
+         arguments can be held to a schema only where a call is sure: set tool_choice to \"required\" or to a function, \
+         or leave strict out"
+    );
+    ApiError::unsupported("tools", message)
 }
 
 /// Where reasoning begins and ends in the answer, and how long it may be.
@@ -202,15 +242,19 @@ fn reasoning_guide(
     model: &ServedModel,
     opened: bool,
     reasoning: ReasoningPlan,
+    grammar: Option<&Grammar>,
 ) -> Result<Option<ReasoningGuide>, ApiError> {
-    let Some(markers) = model.chat.format.reasoning() else { return Ok(None) };
+    let format = &model.chat.format;
+    let Some(markers) = format.reasoning() else { return Ok(None) };
     let tokens = |text: &str| model.tokenizer.encode(text, Special::Parse, AddBos::Never);
+    let closing = if grammar.is_some() { &markers.enforced_end } else { &markers.forced_end };
     Ok(Some(ReasoningGuide {
         opened,
         begins: tokens(&markers.begin)?,
         ends: tokens(&markers.end)?,
         budget: reasoning.budget(model.chat.template()),
-        closing: tokens(&markers.forced_end)?,
+        closing: tokens(closing)?,
+        forbidden: format.call_tokens(),
     }))
 }
 
@@ -233,6 +277,7 @@ impl Plan {
                 prompt: self.prompt,
                 settings: self.settings,
                 guide: self.guide,
+                prediction: self.prediction,
                 logprobs: self.logprobs.map_or(Logprobs::None, Logprobs::Top),
                 prompt_logprobs: None,
                 special,

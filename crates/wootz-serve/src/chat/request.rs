@@ -91,8 +91,8 @@ pub struct ChatOptions {
     pub continue_final_message: Option<bool>,
     /// How long the answer is to be, for templates that know it.
     pub verbosity: Option<Verbosity>,
-    /// Text that the answer probably repeats. It may make the answer quicker and never changes it.
-    pub prediction: Option<Prediction>,
+    /// Text that the answer probably repeats. It may make the answer quicker and never changes it. For one answer only.
+    pub prediction: Option<PredictedText>,
     /// Up to 16 pairs of text, given back with the answer.
     pub metadata: Option<BTreeMap<String, String>>,
     /// Whether the answer is kept: this server keeps none, so it can only be false.
@@ -142,7 +142,7 @@ pub enum Verbosity {
 /// Text that an answer probably repeats.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, ToSchema)]
 #[serde(tag = "type", rename_all = "lowercase")]
-pub enum Prediction {
+pub enum PredictedText {
     /// This text.
     Content {
         /// The text.

@@ -116,7 +116,7 @@ impl State {
                 // Tokens after a stop string were counted before it was found to be complete.
                 self.usage.completion_tokens = self.usage.completion_tokens + took.generated - one.counted;
                 self.usage.total_tokens = self.usage.total_tokens + took.generated - one.counted;
-                self.usage.completion_tokens_details.reasoning_tokens += took.reasoning;
+                self.usage.add_details(&took);
                 one.counted = took.generated;
                 self.progress(number, progress);
                 self.send(number, ChunkDelta::default(), None, Some(finish));

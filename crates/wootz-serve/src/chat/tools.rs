@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
-use wootz_chat::{Parallel, ToolChoice, ToolDefinition};
+use wootz_chat::{Parallel, Strictness, ToolChoice, ToolDefinition};
 
 use super::message::FunctionKind;
 use crate::json::Refusal;
@@ -42,7 +42,7 @@ pub struct FunctionDefinition {
     #[schema(value_type = Option<Object>)]
     pub parameters: Option<Value>,
     /// Whether arguments must follow the schema. Where a call is required they always do; where the model decides
-    /// whether to call, arguments are as the model writes them.
+    /// whether to call, they do if this is true, and are as the model writes them otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strict: Option<bool>,
 }
@@ -188,18 +188,17 @@ impl ToolPlan {
             parallel: if parallel == Some(false) { Parallel::Single } else { Parallel::Many },
         })
     }
-
-    /// Whether an answer must hold a call.
-    pub fn is_enforced(&self) -> bool {
-        matches!(self.choice, ToolChoice::Required | ToolChoice::Named(_))
-    }
 }
 
 impl FunctionDefinition {
     fn definition(&self) -> ToolDefinition {
         // OpenAI's words: "Omitting `parameters` defines a function with an empty parameter list."
         let empty = || json!({"type": "object", "properties": {}, "additionalProperties": false});
-        ToolDefinition { name: self.name.clone(), parameters: self.parameters.clone().unwrap_or_else(empty) }
+        ToolDefinition {
+            name: self.name.clone(),
+            parameters: self.parameters.clone().unwrap_or_else(empty),
+            strictness: if self.strict == Some(true) { Strictness::Schema } else { Strictness::Loose },
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Prompts under way, and their answers when they are whole.
 
-use wootz_engine::{Tenant, Usage};
+use wootz_engine::{Prediction, Tenant, Usage};
 use wootz_weights::tokenizer::TextStart;
 
 use super::json::{Completion, CompletionChoice, CompletionLogprobs, Head};
@@ -36,6 +36,7 @@ pub fn start(model: &ServedModel, mut plan: Plan, tenant: Tenant) -> Result<(Pla
             prompt: tokens,
             settings: plan.settings.clone(),
             guide: plan.guide.clone(),
+            prediction: Prediction::default(),
             logprobs: plan.engine_logprobs(),
             prompt_logprobs: plan.prompt_logprobs(),
             special: plan.settings.special,

@@ -235,8 +235,8 @@ impl Running {
 
     /// The error of a request that is refused.
     pub async fn refused(&self, parameters: Value) -> Value {
-        let (status, body) = self.send(parameters).await;
-        assert_eq!(status, 400, "{body}");
+        let (status, body) = self.send(parameters.clone()).await;
+        assert_eq!(status, 400, "{parameters}: {body}");
         let body: Value = serde_json::from_str(&body).unwrap();
         body["error"].clone()
     }
