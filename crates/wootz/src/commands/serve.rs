@@ -127,7 +127,7 @@ async fn serve(arguments: ServeArguments, path: PathBuf, settings: ServeSettings
             let ended = running.await;
             let cut_off = ended.map_err(|_| Failure::new("the server failed unexpectedly"))?;
             if cut_off > 0 {
-                terminal::say(&format!("cut {cut_off} connections off"));
+                terminal::say(&format!("connections that were cut off: {cut_off}"));
             }
         }
         _ = &mut running => {}
