@@ -6,7 +6,7 @@ use crate::ids::IdStyle;
 use crate::parser::{OutputParser, ParserSettings};
 use crate::prepare::TemplateTraits;
 use crate::syntax::{CallSyntax, ContentFrame, Layout, Presence, ReasoningSyntax, is_control};
-use crate::tokens::ControlTokens;
+use crate::tokens::{ControlTokens, candidates};
 
 /// The text around reasoning.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,14 +85,15 @@ impl ChatFormat {
         }
     }
 
-    /// The control tokens that begin calls. Inside reasoning they would begin one that no grammar follows.
-    pub fn call_tokens(&self) -> Vec<u32> {
-        let first = |text: &str| self.tokens.first(text).map(|(_, id)| id);
-        let closes = self.reasoning.and_then(|reasoning| first(reasoning.end));
-        let mut tokens: Vec<u32> = self.calls.markers().filter_map(first).collect();
-        tokens.retain(|token| Some(*token) != closes);
-        tokens.dedup();
-        tokens
+    /// The tokens, by their text, that begin calls wherever they come, in reasoning too: where a grammar follows the
+    /// reasoning they must not come inside, since no grammar would follow that call.
+    pub fn call_marks(&self) -> Vec<&'static str> {
+        let markers = self.calls.markers().filter(|marker| is_control(marker));
+        let mut marks: Vec<&str> = markers.filter_map(|marker| candidates(marker).first().copied()).collect();
+        let end = self.reasoning.map_or("", |reasoning| reasoning.end);
+        marks.retain(|mark| !end.contains(mark));
+        marks.dedup();
+        marks
     }
 
     /// A parser for one answer.

@@ -85,7 +85,7 @@ impl ControlTokens {
 }
 
 /// The parts of a text that look like control tokens: in angle brackets, square brackets or DeepSeek's bars.
-fn candidates(text: &'static str) -> Vec<&'static str> {
+pub(crate) fn candidates(text: &'static str) -> Vec<&'static str> {
     let mut found = Vec::new();
     for (at, character) in text.char_indices() {
         let end = match character {

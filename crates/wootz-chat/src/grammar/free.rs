@@ -9,6 +9,12 @@ use crate::format::{AnswerPlace, ChatFormat};
 use crate::syntax::{Bare, Layout, Piece};
 use crate::tools::{Parallel, ToolDefinition};
 
+/// The marks of channels.
+const START: &str = "<|start|>";
+const CHANNEL: &str = "<|channel|>";
+const MESSAGE: &str = "<|message|>";
+const END: &str = "<|end|>";
+
 /// The grammar; `None` where nothing marks the beginning of a call.
 pub(super) fn strict_calls(
     format: &ChatFormat,
@@ -50,7 +56,11 @@ fn repeated(text: &str, section: &str, parallel: Parallel) -> String {
 
 /// A regular expression of the texts that hold none of the markers.
 fn without_markers(format: &ChatFormat) -> String {
-    let markers: Vec<String> = format.calls.markers().map(regex).collect();
+    without(&format.calls.markers().collect::<Vec<_>>())
+}
+
+fn without(markers: &[&str]) -> String {
+    let markers: Vec<String> = markers.iter().map(|marker| regex(marker)).collect();
     format!("(/(?s:.)*/ & ~/(?s:.)*({})(?s:.)*/)", markers.join("|"))
 }
 
@@ -90,27 +100,36 @@ fn any_but(tokens: &[u32]) -> String {
     format!("<[^{}]>", ids.join(","))
 }
 
-/// Messages on channels, of which the last may be a call.
+/// Messages on channels, of which the last may be a call. Their marks are all control tokens, or all text: a client has
+/// to see them, so most vocabularies say that they are text.
 fn channels(format: &ChatFormat, tools: &[ToolDefinition], form: &AnswerForm) -> Option<String> {
-    let id = |text: &str| format.tokens.id(text);
-    let [start, channel, message, end] =
-        [id("<|start|>")?, id("<|channel|>")?, id("<|message|>")?, id("<|end|>")?];
     let mut writer = Writer::new(&format.tokens);
     let Some(Piece::Text(marker)) = format.calls.call.first() else { return None };
-    let call = writer.section(format.calls, tools, form.parallel, marker);
-    let text = any_but(&[start, channel, end]);
+    let call = writer.section(format.calls, tools, form.parallel, marker.strip_prefix(CHANNEL)?);
+    let next = format!("{START}assistant{CHANNEL}");
+    let message = match [START, CHANNEL, END].map(|mark| format.tokens.id(mark)) {
+        [Some(start), Some(channel), Some(end)] => {
+            let text = any_but(&[start, channel, end]);
+            format!("({text})* (<[{end}]>? {} channel)?", writer.literal(&next))
+        }
+        [None, None, None] => {
+            let plain = without(&[START, CHANNEL, END]);
+            let (end, next) = (writer.literal(END), writer.literal(&next));
+            writer.rules.push_str(&format!("TEXT: {plain} & /(?s:.)+/\nNEXT: {plain} ({end})? {next}\n"));
+            "(TEXT | NEXT channel)?".to_owned()
+        }
+        _ => return None,
+    };
+    let header = writer.literal(MESSAGE);
     let rules = format!(
-        "turn: {call} | <[{channel}]> (\"analysis\" | \"final\" | \"commentary\") <[{message}]> message\n\
-         message: ({text})* (<[{end}]>? <[{start}]> \"assistant\" turn)?\n"
+        "channel: {call} | (\"analysis\" | \"final\" | \"commentary\") {header} message\nmessage: {message}\n"
     );
     writer.rules.push_str(&rules);
-    Some(
-        writer.grammar(
-            match form.place {
-                AnswerPlace::Content => "message".to_owned(),
-                AnswerPlace::Turn | AnswerPlace::Reasoning => format!("(<[{start}]> \"assistant\")? turn"),
-            }
-            .as_str(),
-        ),
-    )
+    let lead = writer.literal(&format!("{START}assistant"));
+    Some(match form.place {
+        AnswerPlace::Content => writer.grammar("message"),
+        AnswerPlace::Turn | AnswerPlace::Reasoning => {
+            writer.grammar(&format!("({lead})? {} channel", writer.literal(CHANNEL)))
+        }
+    })
 }

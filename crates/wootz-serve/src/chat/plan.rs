@@ -254,7 +254,11 @@ fn reasoning_guide(
         ends: tokens(&markers.end)?,
         budget: reasoning.budget(model.chat.template()),
         closing: tokens(closing)?,
-        forbidden: format.call_tokens(),
+        forbidden: format
+            .call_marks()
+            .into_iter()
+            .filter_map(|mark| model.tokenizer.token_id(mark))
+            .collect(),
     }))
 }
 

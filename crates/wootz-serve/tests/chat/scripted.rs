@@ -13,13 +13,29 @@ use wootz_serve::chat::ChatModel;
 use wootz_serve::{ServeSettings, ServedModel, Server, now};
 use wootz_spec::{Head, ModelSpec, Norm};
 use wootz_weights::chat_template::ChatTemplate;
-use wootz_weights::tokenizer::Tokenizer;
+use wootz_weights::tokenizer::{AddBos, Special, Tokenizer};
 
-/// Tokens after the 256 bytes.
-const SPECIAL: [&str; 3] = ["<|im_start|>", "<|im_end|>", "<|endoftext|>"];
-const IM_START: u32 = 256;
-const IM_END: u32 = 257;
-const VOCAB: usize = 256 + SPECIAL.len();
+/// How a model's conversations are written.
+#[derive(Debug, Clone, Copy)]
+pub struct Dialect {
+    /// The chat template.
+    pub template: &'static str,
+    /// Tokens after the 256 bytes.
+    pub special: &'static [&'static str],
+    /// What the prompt ends with and no answer holds.
+    pub turn: &'static str,
+    /// The token that ends an answer.
+    pub end: &'static str,
+}
+
+/// ChatML, with reasoning and Hermes's calls.
+pub const CHATML: Dialect = Dialect {
+    template: TEMPLATE,
+    special: &["<|im_start|>", "<|im_end|>", "<|endoftext|>"],
+    turn: "<|im_start|>assistant\n",
+    end: "<|im_end|>",
+};
+
 /// Positions of the context.
 const CONTEXT: usize = 4096;
 
@@ -44,6 +60,8 @@ Write <tool_call>
 struct ScriptedModel {
     spec: ModelSpec,
     script: Vec<u32>,
+    turn: Vec<u32>,
+    end: u32,
     pool: Vec<u32>,
     logits: Vec<f32>,
 }
@@ -51,34 +69,35 @@ struct ScriptedModel {
 impl ScriptedModel {
     const PAGES: usize = 2048;
 
-    fn new(script: &str) -> Self {
+    fn new(script: &str, dialect: Dialect, tokenizer: &Tokenizer) -> Self {
+        let tokens = |text: &str| tokenizer.encode(text, Special::Parse, AddBos::Never).unwrap();
         let norm = Norm { eps: 1e-5, weight_offset: 0.0 };
         let spec = ModelSpec {
             architecture: "scripted".into(),
             dim: 1,
-            vocab: VOCAB,
+            vocab: 256 + dialect.special.len(),
             context: CONTEXT,
             embed_scale: 1.0,
             layers: Vec::new(),
             final_norm: norm,
             head: Head::Tied,
         };
-        let script = script.bytes().map(u32::from).collect();
-        Self { spec, script, pool: vec![0; Self::PAGES * PAGE_TOKENS], logits: Vec::new() }
+        let pool = vec![0; Self::PAGES * PAGE_TOKENS];
+        let end = tokenizer.token_id(dialect.end).unwrap();
+        Self { spec, script: tokens(script), turn: tokens(dialect.turn), end, pool, logits: Vec::new() }
     }
 
     /// The script goes on; off the script, whatever closes brackets and strings soonest.
     fn push_logits(&mut self, seen: &[u32]) {
         let start = self.logits.len();
-        self.logits.resize(start + VOCAB, 0.0);
+        self.logits.resize(start + self.spec.vocab, 0.0);
         let logits = &mut self.logits[start..];
         for (rank, byte) in b"}]\"".iter().enumerate() {
             logits[usize::from(*byte)] = 4.0 - rank as f32;
         }
-        logits[IM_END as usize] = 8.0;
-        let header = "assistant\n".len() + 1;
-        let turn = seen.iter().rposition(|&token| token == IM_START).map_or(0, |at| at + header);
-        let said = seen.get(turn..).unwrap_or_default();
+        logits[self.end as usize] = 8.0;
+        let turn = seen.windows(self.turn.len()).rposition(|tokens| tokens == self.turn);
+        let said = turn.and_then(|at| seen.get(at + self.turn.len()..)).unwrap_or_default();
         if let Some(next) = self.script.strip_prefix(said).and_then(|rest| rest.first()) {
             logits[*next as usize] = 16.0;
         }
@@ -95,7 +114,7 @@ impl Model for ScriptedModel {
     }
 
     fn limits(&self) -> StepLimits {
-        StepLimits { vocab: VOCAB, positions: CONTEXT, rows: 512, samples: 16, pages: Self::PAGES }
+        StepLimits { vocab: self.spec.vocab, positions: CONTEXT, rows: 512, samples: 16, pages: Self::PAGES }
     }
 
     fn forward(&mut self, step: &Step) -> Result<&[f32], BackendError> {
@@ -155,10 +174,11 @@ fn byte_names() -> Vec<String> {
 }
 
 /// A tokenizer of bytes and the special tokens.
-fn tokenizer(folder: &Path) -> Tokenizer {
+fn tokenizer(folder: &Path, dialect: Dialect) -> Tokenizer {
     let vocab: serde_json::Map<String, Value> =
         byte_names().into_iter().enumerate().map(|(id, name)| (name, json!(id))).collect();
-    let added: Vec<Value> = SPECIAL
+    let added: Vec<Value> = dialect
+        .special
         .iter()
         .enumerate()
         .map(|(at, text)| {
@@ -176,7 +196,7 @@ fn tokenizer(folder: &Path) -> Tokenizer {
                   "vocab": vocab, "merges": []},
     });
     std::fs::write(folder.join("tokenizer.json"), file.to_string()).unwrap();
-    let config = json!({"eos_token": "<|im_end|>", "tokenizer_class": "Qwen2Tokenizer"});
+    let config = json!({"eos_token": dialect.end, "tokenizer_class": "Qwen2Tokenizer"});
     std::fs::write(folder.join("tokenizer_config.json"), config.to_string()).unwrap();
     Tokenizer::from_folder(folder).unwrap()
 }
@@ -190,18 +210,24 @@ pub struct Running {
 
 /// Starts a server whose model says `script` in every assistant's turn, after what the prompt says of it already.
 pub async fn start(script: &str) -> Running {
+    start_in(CHATML, script).await
+}
+
+/// The same in another dialect.
+pub async fn start_in(dialect: Dialect, script: &str) -> Running {
     let folder = tempfile::tempdir().unwrap();
-    let tokenizer = tokenizer(folder.path());
+    let tokenizer = tokenizer(folder.path(), dialect);
+    let vocab = 256 + dialect.special.len();
     let settings = EngineSettings { sequences: 16, ..EngineSettings::default() };
-    let engine = Engine::start(Box::new(ScriptedModel::new(script)), settings).unwrap();
-    let chat = ChatModel::new(ChatTemplate::new(TEMPLATE).unwrap(), &tokenizer, VOCAB).unwrap();
+    let engine = Engine::start(Box::new(ScriptedModel::new(script, dialect, &tokenizer)), settings).unwrap();
+    let chat = ChatModel::new(ChatTemplate::new(dialect.template).unwrap(), &tokenizer, vocab).unwrap();
     let model = ServedModel {
         name: "scripted".into(),
         engine,
         tokenizer: Arc::new(tokenizer),
         chat,
         context: CONTEXT,
-        vocab: VOCAB,
+        vocab,
         sequences: 16,
         created: now(),
     };
