@@ -2,6 +2,7 @@
 
 import json
 import os
+from typing import Literal
 
 import openai
 from pydantic import BaseModel, Field
@@ -120,6 +121,24 @@ class Boat(BaseModel):
     sails: int = Field(ge=0, le=9)
 
 
+class Sail(BaseModel):
+    """Sails a boat somewhere."""
+
+    port: Literal["Oslo", "Lima"]
+
+
+def predicted():
+    usual = chat(temperature=0, max_completion_tokens=60)
+    content = usual.choices[0].message.content
+    answer = chat(temperature=0, max_completion_tokens=60, prediction={"type": "content", "content": content})
+    details = answer.usage.completion_tokens_details
+    assert answer.choices[0].message.content == content, answer
+    assert usual.usage.completion_tokens_details.accepted_prediction_tokens == 0, usual
+    assert details.accepted_prediction_tokens > 20 and details.rejected_prediction_tokens >= 0, details
+    error = refused(openai.BadRequestError, lambda: chat(n=2, prediction={"type": "content", "content": content}))
+    assert error.param == "prediction", error
+
+
 def structured():
     answer = client.chat.completions.parse(model=MODEL, messages=STORY, response_format=Boat, max_tokens=400, temperature=0)
     assert isinstance(answer.choices[0].message.parsed, Boat), answer
@@ -129,6 +148,20 @@ def structured():
         response_format={"type": "json_schema", "json_schema": {"name": "choice", "schema": {"enum": ["red", "blue"]}}},
     )
     assert all(json.loads(choice.message.content) in ("red", "blue") for choice in answer.choices), answer
+    answer = client.chat.completions.parse(
+        model=MODEL,
+        messages=STORY,
+        response_format=Boat,
+        tools=[openai.pydantic_function_tool(Sail)],
+        parallel_tool_calls=False,
+        max_tokens=400,
+        temperature=0,
+    )
+    (message,) = [choice.message for choice in answer.choices]
+    if message.tool_calls:
+        assert all(isinstance(call.function.parsed_arguments, Sail) for call in message.tool_calls), answer
+    else:
+        assert isinstance(message.parsed, Boat), answer
     answer = chat(extra_body={"guided_choice": ["yes", "no"]})
     assert answer.choices[0].message.content in ("yes", "no"), answer
 
@@ -162,7 +195,7 @@ def completions():
 def main():
     models()
     streamed(whole())
-    for check in (logprobs, several, stops, tools, structured, errors, completions):
+    for check in (logprobs, several, stops, tools, structured, predicted, errors, completions):
         check()
         print(f"openai {openai.__version__} (Python): {check.__name__} ok")
 
