@@ -70,7 +70,7 @@ def answers(address):
 
 def wootz_command(options, model, port, room):
     return [options.wootz, "serve", model, "--host", "127.0.0.1", "--port", port, "--threads", options.threads,
-            *options.wootz_arguments]
+            "--no-kv-disk", *options.wootz_arguments]
 
 
 def llama_command(options, model, port, room):

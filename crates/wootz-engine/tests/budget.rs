@@ -88,7 +88,12 @@ impl Simulation {
     }
 
     fn load(&self, prompt_at: usize) -> StepLoad {
-        StepLoad { decode_rows: self.answers, decode_attended: self.answers * self.length, prompt_at }
+        StepLoad {
+            decode_rows: self.answers,
+            decode_attended: self.answers * self.length,
+            prompt_at,
+            prompts: 1,
+        }
     }
 
     /// One step with up to `wanted` prompt rows: the rows it had and its milliseconds.
@@ -107,6 +112,7 @@ impl Simulation {
             decode_attended: self.answers * self.length,
             prompt_rows: rows,
             prompt_attended: rows * prompt_at + rows * (rows + 1) / 2,
+            prompts: 1,
         }
     }
 
@@ -322,12 +328,12 @@ proptest! {
     ) {
         let mut budget = StepBudget::new(Duration::from_millis(50));
         for (decode_rows, prompt_rows, attended, nanoseconds) in seen {
-            let shape = StepShape { decode_rows, prompt_rows, decode_attended: attended, prompt_attended: attended };
+            let shape = StepShape { decode_rows, prompt_rows, decode_attended: attended, prompt_attended: attended, prompts: 1 };
             budget.observe(shape, Duration::from_nanos(nanoseconds));
-            let rows = budget.prompt_rows(StepLoad { decode_rows: 1, decode_attended: attended, prompt_at });
+            let rows = budget.prompt_rows(StepLoad { decode_rows: 1, decode_attended: attended, prompt_at, prompts: 1 });
             prop_assert!((LEAST_ROWS..1_000_000).contains(&rows), "{rows}");
         }
-        let load = StepLoad { decode_rows, decode_attended: attended, prompt_at };
+        let load = StepLoad { decode_rows, decode_attended: attended, prompt_at, prompts: 1 };
         prop_assert!(budget.prompt_rows(load) >= LEAST_ROWS);
     }
 }

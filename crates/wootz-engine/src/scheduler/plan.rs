@@ -45,7 +45,9 @@ impl Scheduler {
             return if self.fork_ready() { self.plan(now, drawing) } else { None };
         }
         let mut step = Step::default();
-        let (mut parts, mut shape) = (Vec::with_capacity(chosen.len()), StepShape::default());
+        let prompts = self.open_prompts();
+        let (mut parts, mut shape) =
+            (Vec::with_capacity(chosen.len()), StepShape { prompts, ..StepShape::default() });
         for chosen in chosen {
             step.copies.extend(chosen.copy);
             parts.push(self.add_rows(&mut step, chosen, &mut shape));
@@ -85,6 +87,12 @@ impl Scheduler {
         }
     }
 
+    /// Prompts that are not computed yet, or not to their end.
+    fn open_prompts(&self) -> usize {
+        let is_open = |slot: &&usize| matches!(&self.slots[**slot], Slot::Running(sequence) if sequence.pending(self.next_step) > 1);
+        self.queue.len() + self.order.iter().filter(is_open).count()
+    }
+
     /// What the rows of answers come to.
     fn load(&self, chosen: &[Chosen]) -> StepLoad {
         let mut load = StepLoad::default();
@@ -95,6 +103,7 @@ impl Scheduler {
                 load.prompt_at = load.prompt_at.max(sequence.computed + 1);
             }
         }
+        load.prompts = self.open_prompts();
         load
     }
 
@@ -157,10 +166,14 @@ impl Scheduler {
         };
         let start = sequence.computed;
         let end = start + rows;
-        let all = rows == sequence.pending(self.next_step) && sequence.halt.is_none();
+        let pending = sequence.pending(self.next_step);
+        let all = rows == pending && sequence.halt.is_none();
         sequence.drafts = sequence.draftable(drafts).to_vec();
-        note_shape(shape, start, rows);
-        (0..sequence.drafts.len()).for_each(|draft| note_shape(shape, end + draft, 1));
+        match pending {
+            1 => note_answer(shape, start),
+            _ => note_prompt(shape, start, rows),
+        }
+        (0..sequence.drafts.len()).for_each(|draft| note_answer(shape, end + draft));
         let first_row = write_rows(step, sequence, end);
         let mut scores = None;
         if let Some(told) = self.groups.get(&sequence.request).and_then(|group| group.scores.as_ref()) {
@@ -195,14 +208,14 @@ impl Scheduler {
     }
 }
 
-fn note_shape(shape: &mut StepShape, start: usize, rows: usize) {
-    if rows == 1 {
-        shape.decode_rows += 1;
-        shape.decode_attended += start + 1;
-    } else {
-        shape.prompt_rows += rows;
-        shape.prompt_attended += rows * start + rows * (rows + 1) / 2;
-    }
+fn note_answer(shape: &mut StepShape, position: usize) {
+    shape.decode_rows += 1;
+    shape.decode_attended += position + 1;
+}
+
+fn note_prompt(shape: &mut StepShape, start: usize, rows: usize) {
+    shape.prompt_rows += rows;
+    shape.prompt_attended += rows * start + rows * (rows + 1) / 2;
 }
 
 /// The tokens of a sequence from the first that is not computed to `end`, then its drafts, with their pages. The first
