@@ -29,9 +29,9 @@ const CROWD: f64 = 1.5;
 /// A step is aimed to end a little before its limit: the estimate is a mean, and limits are for nearly all steps.
 const HEADROOM: f64 = 0.9;
 
-/// The fewest prompt rows in a step, whatever they cost: a prompt always progresses. Late in a long prompt a row attends to
-/// all of it, and on a CPU two would take longer than a quiet step of a small model.
-pub const LEAST_ROWS: usize = 1;
+/// The fewest prompt rows in a step, whatever they cost: a prompt always progresses. After thousands of positions each
+/// row attends to all of them, and on a CPU four would take longer than a quiet step of a small model.
+pub const LEAST_ROWS: usize = 2;
 
 /// The prompt rows of the first step with streaming answers, before any such step was measured.
 const FIRST_ROWS: usize = 16;
@@ -43,8 +43,6 @@ const EARLY_GROWTH: f64 = 2.0;
 const LATER_GROWTH: f64 = 0.0002;
 /// The most that the ceiling grows by then.
 const GREATEST_LATER_GROWTH: f64 = 0.1;
-/// By so much it grows also after a step that took less than this part of its limit: the ceiling is from other times.
-const ROOMY: f64 = 0.75;
 /// How far below what would just have fitted the ceiling goes after a step that took too long.
 const RETREAT: f64 = 0.9;
 /// The most that one step lowers the ceiling.
@@ -91,7 +89,7 @@ pub struct StepBudget {
     cost: StepCost,
     /// The most prompt rows of a step with streaming answers. The estimate is trusted only near what was measured, and
     /// real costs are no straight lines: the ceiling moves with what steps really took.
-    ceiling: Ceiling,
+    ceiling: f64,
     /// How many steps since the last one that took too long; `None` before the first such.
     in_time: Option<u32>,
     /// Whether the step before took too long.
@@ -105,7 +103,7 @@ impl StepBudget {
         Self {
             target: target.as_secs_f64(),
             cost,
-            ceiling: Ceiling { rows: FIRST_ROWS as f64, room: None },
+            ceiling: FIRST_ROWS as f64,
             in_time: None,
             late_before: false,
         }
@@ -117,10 +115,9 @@ impl StepBudget {
         if load.decode_rows == 0 {
             return usize::MAX;
         }
+        let most = (self.ceiling as usize).max(LEAST_ROWS);
         let (decode_rows, decode_attended) = (load.decode_rows as f64, load.decode_attended as f64);
-        let limit = self.limit(load.prompts, decode_rows, decode_attended);
-        let most = (self.ceiling.rows_in(limit.room) as usize).max(LEAST_ROWS);
-        let limit = limit.seconds * HEADROOM;
+        let limit = self.limit(load.prompts, decode_rows, decode_attended) * HEADROOM;
         // The cost grows with the rows: the largest number that fits is found by halving.
         let (mut fits, mut too_many) = (0, most + 1);
         while too_many - fits > 1 {
@@ -153,67 +150,35 @@ impl StepBudget {
 
     fn move_ceiling(&mut self, shape: StepShape, seconds: f64) {
         let limit = self.limit(shape.prompts, shape.decode_rows as f64, shape.decode_attended as f64);
-        let (rows, ceiling) = (shape.prompt_rows as f64, self.ceiling.rows_in(limit.room));
-        let late = seconds > limit.seconds;
-        let hiccup = seconds > HICCUP * limit.seconds && !self.late_before;
+        let rows = shape.prompt_rows as f64;
+        let late = seconds > limit;
+        let hiccup = seconds > HICCUP * limit && !self.late_before;
         self.late_before = late;
-        let moved = if late && !hiccup {
-            let fall = (limit.seconds / seconds * RETREAT).max(GREATEST_FALL);
+        if late && !hiccup {
+            let fall = (limit / seconds * RETREAT).max(GREATEST_FALL);
+            self.ceiling = self.ceiling.min(rows * fall).max(LEAST_ROWS as f64);
             self.in_time = Some(0);
-            ceiling.min(rows * fall).max(LEAST_ROWS as f64)
-        } else if rows + LEAST_ROWS as f64 > ceiling {
+        } else if rows + LEAST_ROWS as f64 > self.ceiling {
             // Only a step that used the ceiling says that it could be higher.
             self.in_time = self.in_time.map(|count| count.saturating_add(1));
-            let later = |count| match seconds < ROOMY * limit.seconds {
-                true => 1.0 + GREATEST_LATER_GROWTH,
-                false => 1.0 + (LATER_GROWTH * f64::from(count)).min(GREATEST_LATER_GROWTH),
-            };
-            ceiling * self.in_time.map_or(EARLY_GROWTH, later)
-        } else {
-            return;
-        };
-        self.ceiling = Ceiling { rows: moved, room: Some(limit.room) };
+            let later = |count| 1.0 + (LATER_GROWTH * f64::from(count)).min(GREATEST_LATER_GROWTH);
+            self.ceiling *= self.in_time.map_or(EARLY_GROWTH, later);
+        }
     }
 
-    /// How long a step with these rows of answers should take at most.
-    fn limit(&self, prompts: usize, decode_rows: f64, decode_attended: f64) -> Limit {
+    /// Seconds that a step with these rows of answers should not exceed.
+    fn limit(&self, prompts: usize, decode_rows: f64, decode_attended: f64) -> f64 {
         // The target is for 95 of 100 steps.
         let target = self.target / (1.0 + self.cost.spread());
         if self.cost.quiet_seen() == 0 && self.cost.mixed_seen() < ENOUGH_MIXED {
-            return Limit { seconds: target, room: target };
+            return target;
         }
         let quiet = Shape { decode_rows, prompt_rows: 0.0, attended: decode_attended };
         let quiet = self.cost.seconds(quiet);
         let crowd = prompts as f64 / decode_rows;
         let least = LEAST_SLOWDOWN + (SLOWDOWN - LEAST_SLOWDOWN) * crowd.min(1.0);
         let least = least + (CROWDED_SLOWDOWN - SLOWDOWN) * ((crowd - 1.0) / (CROWD - 1.0)).clamp(0.0, 1.0);
-        let seconds = target.clamp(least * quiet, least.max(SLOWDOWN) * quiet);
-        Limit { seconds, room: seconds - quiet }
-    }
-}
-
-/// How long a step should take at most.
-#[derive(Debug, Clone, Copy)]
-struct Limit {
-    /// In all.
-    seconds: f64,
-    /// Of these, what its answers leave.
-    room: f64,
-}
-
-/// The most prompt rows of a step with streaming answers.
-#[derive(Debug, Clone, Copy)]
-struct Ceiling {
-    rows: f64,
-    /// The room that steps had when the ceiling was moved last; `None` before it was moved.
-    room: Option<f64>,
-}
-
-impl Ceiling {
-    /// The rows for steps with another room: in proportion, but no further than a few times from what was tried.
-    fn rows_in(self, room: f64) -> f64 {
-        let share = self.room.map_or(1.0, |before| room / before);
-        self.rows * if share.is_finite() { share.clamp(0.25, 4.0) } else { 1.0 }
+        target.clamp(least * quiet, least.max(SLOWDOWN) * quiet)
     }
 }
 
