@@ -13,15 +13,15 @@ use std::time::Duration;
 use cost::{Shape, StepCost};
 
 /// How many times as long as without prompts a step may take while answers stream.
-pub const SLOWDOWN: f64 = 2.0;
+const SLOWDOWN: f64 = 2.0;
 
 /// How many times as long it may take whatever the target is, while few prompts wait beside many answers. Where as many
 /// wait as there are answers it is [`SLOWDOWN`], and beyond that more: protecting a few from waiting would make more wait,
 /// and for longer.
-pub const LEAST_SLOWDOWN: f64 = 1.5;
+const LEAST_SLOWDOWN: f64 = 1.5;
 
 /// How many times as long it may take where [`CROWD`] times as many prompts wait as there are answers.
-pub const CROWDED_SLOWDOWN: f64 = 3.0;
+const CROWDED_SLOWDOWN: f64 = 3.0;
 
 /// See [`CROWDED_SLOWDOWN`].
 const CROWD: f64 = 1.5;
@@ -175,10 +175,16 @@ impl StepBudget {
         }
         let quiet = Shape { decode_rows, prompt_rows: 0.0, attended: decode_attended };
         let quiet = self.cost.seconds(quiet);
-        let crowd = prompts as f64 / decode_rows;
-        let least = LEAST_SLOWDOWN + (SLOWDOWN - LEAST_SLOWDOWN) * crowd.min(1.0);
-        let least = least + (CROWDED_SLOWDOWN - SLOWDOWN) * ((crowd - 1.0) / (CROWD - 1.0)).clamp(0.0, 1.0);
+        let least = least_slowdown(prompts as f64 / decode_rows);
         target.clamp(least * quiet, least.max(SLOWDOWN) * quiet)
+    }
+}
+
+/// How many times as long as without prompts a step may take whatever the target is, with so many prompts for each answer.
+fn least_slowdown(crowd: f64) -> f64 {
+    match crowd {
+        ..1.0 => LEAST_SLOWDOWN + (SLOWDOWN - LEAST_SLOWDOWN) * crowd,
+        _ => SLOWDOWN + (CROWDED_SLOWDOWN - SLOWDOWN) * ((crowd - 1.0) / (CROWD - 1.0)).min(1.0),
     }
 }
 

@@ -31,7 +31,7 @@ mod stream;
 mod worker;
 
 pub use block::BlockKey;
-pub use budget::{CROWDED_SLOWDOWN, LEAST_ROWS, LEAST_SLOWDOWN, SLOWDOWN, StepBudget, StepLoad, StepShape};
+pub use budget::{LEAST_ROWS, StepBudget, StepLoad, StepShape};
 pub use disk::{
     DiskCache, DiskError, DiskSettings, DiskStatistics, NUMERICS_VERSION, Stored, default_disk_bytes,
     default_disk_folder, model_fingerprint,

@@ -123,10 +123,7 @@ impl ChatFormat {
         if head.is_empty() && tail.is_empty() {
             return content.clone();
         }
-        GrammarSource::Composed {
-            lark: writer.grammar(&format!("{head} @{CONTENT} {tail}")),
-            parts: vec![(CONTENT.to_owned(), content.clone())],
-        }
+        with_content(&writer, &format!("{head} @{CONTENT} {tail}"), content)
     }
 
     fn calls_or_content(
@@ -142,10 +139,7 @@ impl ChatFormat {
         let calls = writer.calls(self.calls, tools, form.parallel);
         let calls = format!("{} {calls}", self.calls_lead(&writer, form.place));
         let (head, tail) = self.frame(&writer, content, form.place);
-        GrammarSource::Composed {
-            lark: writer.grammar(&format!("{calls} | {head} @{CONTENT} {tail}")),
-            parts: vec![(CONTENT.to_owned(), content.clone())],
-        }
+        with_content(&writer, &format!("{calls} | {head} @{CONTENT} {tail}"), content)
     }
 
     /// A call that is a JSON object without a marker. Content that is JSON begins like it, so that both are one schema.
@@ -176,5 +170,13 @@ impl ChatFormat {
             }
         }
         self.framed_content(&GrammarSource::JsonSchema(any_of(&schemas)), place)
+    }
+}
+
+/// An answer in which `@content` stands for the content.
+fn with_content(writer: &Writer, answer: &str, content: &GrammarSource) -> GrammarSource {
+    GrammarSource::Composed {
+        lark: writer.grammar(answer),
+        parts: vec![(CONTENT.to_owned(), content.clone())],
     }
 }

@@ -32,12 +32,13 @@ impl Scheduler {
         self.fork_ready();
         self.admit(now, drawing);
         let order = self.order.clone();
+        let prompts = self.queue.len() + order.iter().filter(|&&slot| self.is_prompt(slot)).count();
         let mut chosen = Vec::with_capacity(order.len());
         self.choose_answers(&order, &mut chosen);
         if drawing == Drawing::Host {
-            self.choose_drafts(&mut chosen);
+            self.choose_drafts(prompts, &mut chosen);
         }
-        self.choose_prompts(&order, &mut chosen);
+        self.choose_prompts(&order, prompts, &mut chosen);
         // Who gave its pages up for another's rows has none.
         chosen.retain(|chosen| matches!(self.slots[chosen.slot], Slot::Running(_)));
         if chosen.is_empty() {
@@ -45,7 +46,6 @@ impl Scheduler {
             return if self.fork_ready() { self.plan(now, drawing) } else { None };
         }
         let mut step = Step::default();
-        let prompts = self.open_prompts();
         let (mut parts, mut shape) =
             (Vec::with_capacity(chosen.len()), StepShape { prompts, ..StepShape::default() });
         for chosen in chosen {
@@ -71,12 +71,12 @@ impl Scheduler {
 
     /// Drafts beside the rows of answers. What is known to be needed goes first: they take no page, leave rows for
     /// prompts, and if others stream, get no more than half of what may be added to the step on their account.
-    fn choose_drafts(&self, chosen: &mut [Chosen]) {
+    fn choose_drafts(&self, prompts: usize, chosen: &mut [Chosen]) {
         let answers = self.order.len();
         let rows = self.limits.rows.saturating_sub(answers + LEAST_ROWS);
         let mut left = rows.min(self.limits.samples.saturating_sub(answers));
         if chosen.len() > 1 {
-            left = left.min(self.budget.prompt_rows(self.load(chosen)) / 2);
+            left = left.min(self.budget.prompt_rows(self.load(chosen, prompts)) / 2);
         }
         for index in 0..chosen.len() {
             let share = left.div_ceil(chosen.len() - index);
@@ -87,15 +87,14 @@ impl Scheduler {
         }
     }
 
-    /// Prompts that are not computed yet, or not to their end.
-    fn open_prompts(&self) -> usize {
-        let is_open = |slot: &&usize| matches!(&self.slots[**slot], Slot::Running(sequence) if sequence.pending(self.next_step) > 1);
-        self.queue.len() + self.order.iter().filter(is_open).count()
+    /// Whether a slot's sequence has rows of a prompt left, or of an answer that is computed anew.
+    fn is_prompt(&self, slot: usize) -> bool {
+        matches!(&self.slots[slot], Slot::Running(sequence) if sequence.pending(self.next_step) > 1)
     }
 
-    /// What the rows of answers come to.
-    fn load(&self, chosen: &[Chosen]) -> StepLoad {
-        let mut load = StepLoad::default();
+    /// What the rows of answers come to, beside so many prompts.
+    fn load(&self, chosen: &[Chosen], prompts: usize) -> StepLoad {
+        let mut load = StepLoad { prompts, ..StepLoad::default() };
         for chosen in chosen {
             if let Slot::Running(sequence) = &self.slots[chosen.slot] {
                 load.decode_rows += 1;
@@ -103,23 +102,18 @@ impl Scheduler {
                 load.prompt_at = load.prompt_at.max(sequence.computed + 1);
             }
         }
-        load.prompts = self.open_prompts();
         load
     }
 
     /// The rows that are left, for prompts in the order of their start.
-    fn choose_prompts(&mut self, order: &[usize], chosen: &mut Vec<Chosen>) {
-        let mut load = self.load(chosen);
+    fn choose_prompts(&mut self, order: &[usize], prompts: usize, chosen: &mut Vec<Chosen>) {
+        let mut load = self.load(chosen, prompts);
         let drafts: usize = chosen.iter().map(|chosen| chosen.drafts).sum();
         // Each running sequence may want the logits of one row; the others can tell of drafts and of a prompt's tokens.
         let mut samples = self.limits.samples.saturating_sub(self.order.len() + drafts);
         let mut left = None;
         for &slot in order {
-            let is_prompt = |sequence: &Sequence| sequence.pending(self.next_step) > 1;
-            if !matches!(&self.slots[slot], Slot::Running(sequence) if is_prompt(sequence)) {
-                continue;
-            }
-            if self.reuse(slot) == Reuse::Soon {
+            if !self.is_prompt(slot) || self.reuse(slot) == Reuse::Soon {
                 continue;
             }
             let Slot::Running(sequence) = &self.slots[slot] else { continue };
