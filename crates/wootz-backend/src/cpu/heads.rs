@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::attention::tile::{Join, Part, Whole};
+use super::attention::tile::{Join, Parts, Whole};
 use super::attention::{AttentionShape, Tile};
 use super::executor::{Executor, Turn};
 use super::kv::WriteCell;
@@ -12,8 +12,11 @@ use super::plan::TileRows;
 use super::pool::Stopped;
 use crate::step::PAGE_TOKENS;
 
-/// Contexts are shared out by partitions where there are fewer pieces of work than this for each thread.
+/// Contexts are shared out by partitions where one tile is more than a thread's share of the work divided by this.
 const PIECES: usize = 3;
+
+/// Runs of partitions for each thread, so that a thread that was held up leaves its share to the others.
+const RUNS: usize = 4;
 
 impl Executor {
     /// Everything between a layer's projections and its output projection.
@@ -52,12 +55,20 @@ impl Executor {
 
     /// Whether contexts are shared out by partitions: a few rows with long contexts would else leave threads idle.
     fn splits(&self, turn: &Turn<'_>, shape: &AttentionShape, partitions: usize) -> bool {
-        let (threads, tiles) = (turn.worker.threads(), &turn.plan.tiles);
-        threads > 1
-            && partitions > 1
-            && tiles.len() * shape.kv_heads < threads * PIECES
-            && tiles.iter().all(|tile| tile.rows.len() == 1)
-            && self.partials.hold(tiles.len() * shape.heads, partitions)
+        let (threads, plan) = (turn.worker.threads(), turn.plan);
+        if threads == 1
+            || partitions == 1
+            || !self.partials.hold(plan.step.tokens.len() * shape.heads, partitions)
+        {
+            return false;
+        }
+        let work = |tile: &TileRows| {
+            let positions = &plan.step.positions[tile.rows.clone()];
+            positions.iter().map(|&position| shape.partitions(position).len()).sum::<usize>()
+        };
+        let longest = plan.tiles.iter().map(work).max().unwrap_or(0);
+        let all = plan.tiles.iter().map(work).sum::<usize>() * shape.kv_heads;
+        longest * threads * PIECES > all
     }
 
     /// Norms and rotates the heads of some rows, and writes their keys and values to the cache.
@@ -127,24 +138,27 @@ impl Executor {
         self.isa.run(Whole { tile, scratch, out, start });
     }
 
-    /// Partitions of single rows in parallel, then their combination.
+    /// Runs of partitions in parallel, then their combination.
     fn split(&self, turn: &mut Turn<'_>, phase: &AttentionPhase, partitions: usize) -> Result<(), Stopped> {
         let AttentionShape { heads, kv_heads, head_dim, .. } = phase.shape;
         let plan = turn.plan;
-        let group = phase.shape.group();
-        let items = plan.tiles.len() * kv_heads * partitions;
-        while let Some(taken) = turn.worker.take(items, 1) {
-            let (partition, item) = (taken.start % partitions, taken.start / partitions);
+        let tiles = plan.tiles.len() * kv_heads;
+        let size = (tiles * partitions).div_ceil(turn.worker.threads() * RUNS).min(partitions);
+        let runs = partitions.div_ceil(size);
+        while let Some(taken) = turn.worker.take(tiles * runs, 1) {
+            let (run, item) = (taken.start % runs, taken.start / runs);
             let (rows, kv_head) = (&plan.tiles[item / kv_heads], item % kv_heads);
             let tile = self.tile(turn, phase, rows, kv_head);
-            if phase.shape.partitions(tile.positions[0]).contains(&partition) {
-                let first_query = rows.rows.start * heads + kv_head * group;
+            let own = tile.partitions();
+            let partitions = own.start.max(run * size)..own.end.min((run + 1) * size);
+            if !partitions.is_empty() {
+                let first_query = rows.rows.start * heads + kv_head * phase.shape.group();
                 let (scratch, partials) = (&mut turn.local.attend, &self.partials);
-                self.isa.run(Part { tile, partition, scratch, partials, first_query });
+                self.isa.run(Parts { tile, partitions, scratch, partials, first_query });
             }
         }
         turn.worker.barrier()?;
-        while let Some(taken) = turn.worker.take(plan.tiles.len() * heads, 1) {
+        while let Some(taken) = turn.worker.take(plan.step.tokens.len() * heads, 1) {
             let (row, head) = (taken.start / heads, taken.start % heads);
             let start = self.shared.place(phase.out).row(row).start + head * head_dim;
             let out = self.shared.elements().write(start..start + head_dim);

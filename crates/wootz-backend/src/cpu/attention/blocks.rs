@@ -18,6 +18,10 @@ pub type Block<E> = [E; LANES];
 /// One query's scores (later its weights) of a partition, a page's tokens to a vector.
 pub type Scores = [Block<f32>; PARTITION_PAGES];
 
+/// Pages whose keys (or values) are asked for ahead of their use: 8 KiB of a head of 64, some three times what a core
+/// reads within the memory's latency. Cells lie far apart, and the processor's own reading ahead begins anew in each.
+pub const AHEAD: usize = 4;
+
 /// The pages of one key/value head in a partition.
 #[derive(Clone, Copy)]
 pub struct Pages<'a, E> {
@@ -25,8 +29,33 @@ pub struct Pages<'a, E> {
     pub keys: [&'a [Block<E>]; PARTITION_PAGES],
     /// Values of each page: `[16 tokens][head_dim / 16]` vectors.
     pub values: [&'a [Block<E>]; PARTITION_PAGES],
+    /// Keys of the pages that come after the partition, as far as there are any.
+    pub after: [&'a [Block<E>]; AHEAD],
     /// Vectors of a value row.
     pub value_vectors: usize,
+}
+
+impl<'a, E> Pages<'a, E> {
+    /// No pages yet, of heads of `value_vectors` vectors.
+    pub fn new(value_vectors: usize) -> Self {
+        Self { keys: [&[]; _], values: [&[]; _], after: [&[]; _], value_vectors }
+    }
+
+    /// What is read [`AHEAD`] pages after the keys of `page`: keys, then the values of the same pages.
+    fn after_keys(&self, page: usize, reach: Reach) -> &'a [Block<E>] {
+        match (page + AHEAD).checked_sub(reach.end_page()) {
+            None => self.keys[page + AHEAD],
+            Some(over) => self.values[(reach.first_page + over).min(reach.end_page() - 1)],
+        }
+    }
+
+    /// What is read [`AHEAD`] pages after the values of `page`: values, then the keys of the next partition.
+    fn after_values(&self, page: usize, reach: Reach) -> &'a [Block<E>] {
+        match (page + AHEAD).checked_sub(reach.end_page()) {
+            None => self.values[page + AHEAD],
+            Some(over) => self.after[over],
+        }
+    }
 }
 
 /// Scores of `Q` queries (`[head_dim][Q]`, scaled) against the tokens of `N` pages from `page` on.
@@ -35,7 +64,7 @@ fn score<L: Lanes, E: Element, const Q: usize, const N: usize>(
     lanes: L,
     queries: &[f32],
     pages: &Pages<'_, E>,
-    page: usize,
+    (reach, page): (Reach, usize),
     scores: &mut [Scores],
 ) {
     let queries = queries.as_chunks::<Q>().0;
@@ -43,8 +72,19 @@ fn score<L: Lanes, E: Element, const Q: usize, const N: usize>(
     for (n, key) in keys.iter_mut().enumerate() {
         *key = &pages.keys[page + n][..queries.len()];
     }
+    let mut ahead: [&[Block<E>]; N] = [&[]; N];
+    if E::IN_POOL {
+        for (n, ahead) in ahead.iter_mut().enumerate() {
+            *ahead = &pages.after_keys(page + n, reach)[..queries.len()];
+        }
+    }
     let mut sums = [[lanes.splat(0.0); N]; Q];
     for dim in 0..queries.len() {
+        if E::IN_POOL {
+            for ahead in &ahead {
+                lanes.prefetch(&ahead[dim]);
+            }
+        }
         let mut loaded = [lanes.splat(0.0); N];
         for n in 0..N {
             loaded[n] = E::load(lanes, &keys[n][dim]);
@@ -91,15 +131,15 @@ fn score_pages<L: Lanes, E: Element, const Q: usize>(
 ) {
     let mut page = reach.first_page;
     while L::WIDE && page + 4 <= reach.end_page() {
-        score::<L, E, Q, 4>(lanes, queries, pages, page, scores);
+        score::<L, E, Q, 4>(lanes, queries, pages, (reach, page), scores);
         page += 4;
     }
     while page + 2 <= reach.end_page() {
-        score::<L, E, Q, 2>(lanes, queries, pages, page, scores);
+        score::<L, E, Q, 2>(lanes, queries, pages, (reach, page), scores);
         page += 2;
     }
     if page < reach.end_page() {
-        score::<L, E, Q, 1>(lanes, queries, pages, page, scores);
+        score::<L, E, Q, 1>(lanes, queries, pages, (reach, page), scores);
     }
 }
 
@@ -119,7 +159,15 @@ fn weigh<L: Lanes, E: Element, const Q: usize, const N: usize>(
     for page in reach.first_page..reach.end_page().min(PARTITION_PAGES) {
         let values = pages.values[page];
         let tokens = (reach.end - page * PAGE_TOKENS).min(PAGE_TOKENS);
+        let ahead = pages.after_values(page, reach);
         for token in 0..tokens {
+            if E::IN_POOL {
+                for n in (0..N).step_by(2) {
+                    if let Some(ahead) = ahead.get(token * pages.value_vectors + vector + n) {
+                        lanes.prefetch(ahead);
+                    }
+                }
+            }
             let row: &[Block<E>; N] = match values[token * pages.value_vectors + vector..].first_chunk() {
                 Some(row) => row,
                 None => unreachable!("a page holds 16 whole value rows"),
@@ -166,15 +214,37 @@ fn weigh_vectors<L: Lanes, E: Element, const Q: usize>(
     }
 }
 
-/// The largest block whose accumulators stay in registers.
+/// The most queries of a block: their sums over the pages, or vectors, of a pass stay in registers (28 of 32 on a wide
+/// machine, the other four hold what was loaded).
+const fn largest_block<L: Lanes>() -> usize {
+    if L::WIDE { 7 } else { 2 }
+}
+
+/// Up to so many queries read the cache as it is; more share pages that were widened to f32 once.
+pub const fn direct_queries<L: Lanes>() -> usize {
+    if L::WIDE { 32 } else { 12 }
+}
+
+/// The queries of the next block where so many are left: as few blocks as there can be, of one size or nearly, since
+/// each widens every key and value again.
 #[inline(always)]
 pub fn block_size<L: Lanes>(queries: usize) -> usize {
-    match queries {
-        6.. if L::WIDE => 6,
-        4.. if L::WIDE => 4,
-        2.. => 2,
-        _ => 1,
-    }
+    queries.div_ceil(queries.div_ceil(largest_block::<L>()))
+}
+
+/// Calls `$run::<L, E, Q>` for a block of `$size` queries.
+macro_rules! by_size {
+    ($size:expr, $run:ident $arguments:tt) => {
+        match $size {
+            7 if L::WIDE => $run::<L, E, 7> $arguments,
+            6 if L::WIDE => $run::<L, E, 6> $arguments,
+            5 if L::WIDE => $run::<L, E, 5> $arguments,
+            4 if L::WIDE => $run::<L, E, 4> $arguments,
+            3 if L::WIDE => $run::<L, E, 3> $arguments,
+            2 => $run::<L, E, 2> $arguments,
+            _ => $run::<L, E, 1> $arguments,
+        }
+    };
 }
 
 /// [`score_pages`] for a block of `block_size` queries.
@@ -186,12 +256,7 @@ pub fn score_block<L: Lanes, E: Element>(
     reach: Reach,
     scores: &mut [Scores],
 ) {
-    match queries.1 {
-        6 if L::WIDE => score_pages::<L, E, 6>(lanes, queries.0, pages, reach, scores),
-        4 if L::WIDE => score_pages::<L, E, 4>(lanes, queries.0, pages, reach, scores),
-        2 => score_pages::<L, E, 2>(lanes, queries.0, pages, reach, scores),
-        _ => score_pages::<L, E, 1>(lanes, queries.0, pages, reach, scores),
-    }
+    by_size!(queries.1, score_pages(lanes, queries.0, pages, reach, scores));
 }
 
 /// [`weigh_vectors`] for a block of `block_size` queries: as many as there are `weights`.
@@ -203,10 +268,5 @@ pub fn weigh_block<L: Lanes, E: Element>(
     reach: Reach,
     out: &mut [Block<f32>],
 ) {
-    match weights.len() {
-        6 if L::WIDE => weigh_vectors::<L, E, 6>(lanes, weights, pages, reach, out),
-        4 if L::WIDE => weigh_vectors::<L, E, 4>(lanes, weights, pages, reach, out),
-        2 => weigh_vectors::<L, E, 2>(lanes, weights, pages, reach, out),
-        _ => weigh_vectors::<L, E, 1>(lanes, weights, pages, reach, out),
-    }
+    by_size!(weights.len(), weigh_vectors(lanes, weights, pages, reach, out));
 }

@@ -6,7 +6,7 @@ use half::f16;
 use proptest::prelude::*;
 use wootz_spec::Span;
 
-use super::tile::{Join, Part, Whole};
+use super::tile::{Join, Parts, Whole};
 use super::{AttentionShape, Partials, Scratch, Tile};
 use crate::cache::CacheShape;
 use crate::cpu::kv::WriteCell;
@@ -116,29 +116,30 @@ impl Case {
         out.read(0..self.queries.len()).to_vec()
     }
 
-    /// Row by row, each partition on its own, then combined.
-    fn in_parts(&self, isa: Isa) -> Vec<f32> {
+    /// In tiles of `tile_rows` rows and runs of `run` partitions, then combined.
+    fn in_parts(&self, isa: Isa, tile_rows: usize, run: usize) -> Vec<f32> {
         let AttentionShape { heads, kv_heads, head_dim, .. } = self.shape;
         let partitions = self.shape.partitions(*self.step.positions.last().unwrap()).end;
         let partials = Partials::new(self.rows() * heads, partitions, head_dim).unwrap();
         assert!(partials.hold(self.rows() * heads, partitions));
         let mut scratch = self.scratch();
         let mut out = vec![0.0; self.queries.len()];
-        for row in 0..self.rows() {
-            let own = self.shape.partitions(self.step.positions[row]);
-            for (kv_head, partition) in
-                (0..kv_heads).flat_map(|head| own.clone().map(move |part| (head, part)))
-            {
-                let first_query = row * heads + kv_head * self.shape.group();
-                let tile = self.tile(row..row + 1, kv_head);
-                isa.run(Part { tile, partition, scratch: &mut scratch, partials: &partials, first_query });
+        for first in (0..self.rows()).step_by(tile_rows) {
+            for kv_head in 0..kv_heads {
+                let tile = self.tile(first..self.rows().min(first + tile_rows), kv_head);
+                let own = tile.partitions();
+                let first_query = first * heads + kv_head * self.shape.group();
+                for start in own.clone().step_by(run) {
+                    let partitions = start..own.end.min(start + run);
+                    let (scratch, partials) = (&mut scratch, &partials);
+                    isa.run(Parts { tile, partitions, scratch, partials, first_query });
+                }
             }
-            for head in 0..heads {
-                let query = row * heads + head;
-                let out = &mut out[query * head_dim..(query + 1) * head_dim];
-                let (partials, partitions) = (&partials, own.clone());
-                isa.run(Join { partials, query, partitions, scratch: &mut scratch, out });
-            }
+        }
+        for query in 0..self.rows() * heads {
+            let out = &mut out[query * head_dim..(query + 1) * head_dim];
+            let partitions = self.shape.partitions(self.step.positions[query / heads]);
+            isa.run(Join { partials: &partials, query, partitions, scratch: &mut scratch, out });
         }
         out
     }
@@ -177,7 +178,7 @@ proptest! {
         heads in (1_usize..9, 1_usize..3, prop_oneof![1_usize..40, Just(64), Just(80), Just(128)]),
         window in prop_oneof![2 => Just(None), 3 => (1_usize..700).prop_map(Some)],
         (context, rows) in (1_usize..700).prop_flat_map(|context| (Just(context), 1..=context.min(40))),
-        tile_rows in 1_usize..13,
+        (tile_rows, run) in (1_usize..13, 1_usize..4),
         seed in 0_usize..1000,
     ) {
         let span = window.map_or(Span::Full, Span::Window);
@@ -187,9 +188,11 @@ proptest! {
         for (value, expected) in found.iter().zip(case.expected()) {
             prop_assert!((value - expected).abs() <= 2e-5, "{value} is not {expected}");
         }
-        prop_assert!(bits(&found) == bits(&case.in_tiles(isa, tile_rows.min(case.shape.tile_rows()))), "small tiles");
+        let tile_rows = tile_rows.min(case.shape.tile_rows());
+        prop_assert!(bits(&found) == bits(&case.in_tiles(isa, tile_rows)), "small tiles");
         prop_assert!(bits(&found) == bits(&case.in_tiles(isa, 1)), "rows");
-        prop_assert!(bits(&found) == bits(&case.in_parts(isa)), "parts");
+        prop_assert!(bits(&found) == bits(&case.in_parts(isa, 1, 1)), "parts");
+        prop_assert!(bits(&found) == bits(&case.in_parts(isa, tile_rows, run)), "runs of parts of small tiles");
         for other in Isa::available() {
             prop_assert!(bits(&found) == bits(&case.in_tiles(other, case.shape.tile_rows())), "{other}");
         }

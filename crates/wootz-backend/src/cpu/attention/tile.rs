@@ -5,7 +5,8 @@ use std::ops::Range;
 use half::f16;
 
 use super::blocks::{
-    Block, PARTITION_PAGES, PARTITION_TOKENS, Pages, Reach, block_size, score_block, weigh_block,
+    Block, PARTITION_PAGES, PARTITION_TOKENS, Pages, Reach, block_size, direct_queries, score_block,
+    weigh_block,
 };
 use super::scratch::{Partials, Scratch};
 use super::softmax::{Mass, combine, finish, weights};
@@ -16,9 +17,6 @@ use crate::step::PAGE_TOKENS;
 
 /// Queries of a tile at most: their scores stay in the second-level cache.
 pub(super) const TILE_QUERIES: usize = 96;
-
-/// Up to this many queries read the cache as it is; more share pages widened to f32 once.
-const DIRECT_QUERIES: usize = 12;
 
 /// What the layers' attention has in common.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -102,7 +100,7 @@ impl Tile<'_> {
     }
 
     /// The partitions that any row sees.
-    fn partitions(&self) -> Range<usize> {
+    pub fn partitions(&self) -> Range<usize> {
         let (first, last) = (self.positions[0], self.positions[self.positions.len() - 1]);
         self.shape.partitions(first).start..self.shape.partitions(last).end
     }
@@ -147,12 +145,16 @@ impl Tile<'_> {
         let Some(reach) = self.reach(0..self.queries(), partition) else { return };
         let pages = reach.first_page..reach.end.div_ceil(PAGE_TOKENS);
         let first = partition * PARTITION_PAGES;
-        if self.queries() <= DIRECT_QUERIES && self.shape.head_dim.is_multiple_of(LANES) {
-            let mut view = Pages { keys: [&[]; _], values: [&[]; _], value_vectors: self.shape.vectors() };
+        if self.queries() <= direct_queries::<L>() && self.shape.head_dim.is_multiple_of(LANES) {
+            let mut view = Pages::new(self.shape.vectors());
             for page in pages {
                 let (keys, values) = self.cell(first + page);
                 view.keys[page] = keys.as_chunks().0;
                 view.values[page] = values.as_chunks().0;
+            }
+            let end = self.positions[self.positions.len() - 1] as usize / PAGE_TOKENS + 1;
+            for (page, after) in (first + PARTITION_PAGES..end).zip(&mut view.after) {
+                *after = self.cell(page).0.as_chunks().0;
             }
             blocks(lanes, self, partition, &view, scratch);
         } else {
@@ -164,7 +166,7 @@ impl Tile<'_> {
                 let to = (&mut keys[page * dim..][..dim], &mut values[page * width..][..width]);
                 widen(lanes, cell, dim, to);
             }
-            let mut view = Pages { keys: [&[]; _], values: [&[]; _], value_vectors: self.shape.vectors() };
+            let mut view = Pages::new(self.shape.vectors());
             for page in pages {
                 view.keys[page] = &keys[page * dim..][..dim];
                 view.values[page] = &values[page * width..][..width];
@@ -287,32 +289,37 @@ impl Kernel for Whole<'_, '_> {
     }
 }
 
-/// One partition of a tile of one row, kept for [`Join`].
-pub struct Part<'a, 'b> {
-    /// The tile: one row.
+/// Some partitions of a tile, kept for [`Join`].
+pub struct Parts<'a, 'b> {
+    /// The tile.
     pub tile: Tile<'a>,
-    /// The partition.
-    pub partition: usize,
+    /// The partitions.
+    pub partitions: Range<usize>,
     /// The thread's working memory.
     pub scratch: &'b mut Scratch,
     /// Where the parts go.
     pub partials: &'b Partials,
-    /// The number of the tile's first query in `partials`.
+    /// The number of the tile's first query in `partials`; its rows are `heads` apart there.
     pub first_query: usize,
 }
 
-impl Kernel for Part<'_, '_> {
+impl Kernel for Parts<'_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn run<L: Lanes>(self, lanes: L) {
-        let Part { tile, partition, scratch, partials, first_query } = self;
-        let vectors = tile.shape.vectors();
+        let Parts { tile, partitions, scratch, partials, first_query } = self;
+        let (vectors, group) = (tile.shape.vectors(), tile.shape.group());
         tile.gather::<L>(scratch);
-        tile.partition(lanes, partition, scratch);
-        for query in 0..tile.queries() {
-            let sums = &scratch.part[query * vectors..(query + 1) * vectors];
-            partials.write(first_query + query, partition, scratch.part_mass[query], sums);
+        for partition in partitions {
+            tile.partition(lanes, partition, scratch);
+            for query in 0..tile.queries() {
+                if tile.shape.partitions(tile.position(query)).contains(&partition) {
+                    let number = first_query + query / group * tile.shape.heads + query % group;
+                    let sums = &scratch.part[query * vectors..(query + 1) * vectors];
+                    partials.write(number, partition, scratch.part_mass[query], sums);
+                }
+            }
         }
     }
 }

@@ -21,7 +21,7 @@ pub trait Lanes: Copy + Send + Sync + 'static {
     /// The lanes.
     type F: Copy;
 
-    /// Whether there are registers for 24 accumulators (32 registers of 16 lanes each).
+    /// Whether there are registers for 28 accumulators (32 registers of 16 lanes each).
     const WIDE: bool;
 
     /// `x` in every lane.
@@ -34,6 +34,9 @@ pub trait Lanes: Copy + Send + Sync + 'static {
     fn store(self, to: &mut [f32; LANES], x: Self::F);
     /// Writes sixteen elements, rounded to nearest even.
     fn store_f16(self, to: &mut [f16; LANES], x: Self::F);
+    /// Asks for the cache line of the first of `from`, where that was found to help; it computes nothing.
+    #[inline(always)]
+    fn prefetch<T>(self, _from: &[T; LANES]) {}
     /// `a + b`.
     fn add(self, a: Self::F, b: Self::F) -> Self::F;
     /// `a - b`.
@@ -138,11 +141,15 @@ pub trait Kernel {
 
 /// An element of a stored vector: f32, or f16 widened on loading.
 pub trait Element: Copy + Default + bytemuck::Pod + Send + Sync {
+    /// Whether it is read where the cache keeps it, and not from a copy of a moment ago.
+    const IN_POOL: bool;
     /// Sixteen elements as f32 lanes.
     fn load<L: Lanes>(lanes: L, from: &[Self; LANES]) -> L::F;
 }
 
 impl Element for f32 {
+    const IN_POOL: bool = false;
+
     #[inline(always)]
     fn load<L: Lanes>(lanes: L, from: &[Self; LANES]) -> L::F {
         lanes.load(from)
@@ -150,6 +157,8 @@ impl Element for f32 {
 }
 
 impl Element for f16 {
+    const IN_POOL: bool = true;
+
     #[inline(always)]
     fn load<L: Lanes>(lanes: L, from: &[Self; LANES]) -> L::F {
         lanes.load_f16(from)

@@ -39,6 +39,12 @@ impl Lanes for Avx2 {
 
     const WIDE: bool = false;
 
+    #[inline(always)]
+    fn prefetch<T>(self, from: &[T; LANES]) {
+        // SAFETY: `self` proves that the machine has the instruction, which never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(from.as_ptr().cast()) }
+    }
+
     operation! {
         splat(x: f32) -> Pair { [_mm256_set1_ps(x); 2] }
         load(from: &[f32; LANES]) -> Pair {

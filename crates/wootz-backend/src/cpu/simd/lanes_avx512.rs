@@ -36,6 +36,12 @@ impl Lanes for Avx512 {
 
     const WIDE: bool = true;
 
+    #[inline(always)]
+    fn prefetch<T>(self, from: &[T; LANES]) {
+        // SAFETY: `self` proves that the machine has the instruction, which never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(from.as_ptr().cast()) }
+    }
+
     operation! {
         splat(x: f32) -> __m512 { _mm512_set1_ps(x) }
         load(from: &[f32; LANES]) -> __m512 { _mm512_loadu_ps(from.as_ptr()) }
