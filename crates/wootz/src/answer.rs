@@ -6,10 +6,10 @@ use wootz_engine::{
     Engine, EngineError, EventKind, EventStream, FinishReason, Guide, Logprobs, Passed, Request, Sampled,
     SamplingSettings, StopFilter, Usage,
 };
-use wootz_grammar::Grammar;
 use wootz_weights::tokenizer::{DecodeStream, SpecialText, Tokenizer};
 
 use crate::failure::Failure;
+use crate::form::{ContentReader, Form};
 use crate::interrupt::Answering;
 
 /// How long Ctrl-C may go unnoticed.
@@ -29,7 +29,7 @@ pub struct AnswerSettings {
     /// What the answer is to the text before it.
     pub start: Start,
     /// What the answer has to follow.
-    pub grammar: Option<Grammar>,
+    pub form: Option<Form>,
 }
 
 /// What an answer is to the text before it, which decides about a space at its beginning.
@@ -123,6 +123,7 @@ impl Answer {
 /// An answer on its way.
 struct Progress<'a> {
     decoder: DecodeStream<'a>,
+    reader: ContentReader,
     filter: StopFilter,
     text: String,
     usage: Usage,
@@ -144,14 +145,16 @@ pub fn answer(
         sampling: settings.sampling.clone(),
         max_tokens: settings.max_tokens,
         logprobs: settings.logprobs,
-        guide: Guide { reasoning: None, grammar: settings.grammar.clone() },
+        guide: settings.form.as_ref().map_or_else(Guide::default, Form::guide),
         ..Request::new(prompt, tokenizer.eos_ids().to_vec())
     })?;
+    let special = settings.form.as_ref().map_or(SpecialText::Hide, Form::special);
     let mut progress = Progress {
         decoder: match settings.start {
-            Start::OwnText => tokenizer.decode_stream(),
-            Start::Continuation => tokenizer.continue_stream(SpecialText::Hide),
+            Start::OwnText => tokenizer.decode_stream_with(special),
+            Start::Continuation => tokenizer.continue_stream(special),
         },
+        reader: settings.form.as_ref().map_or_else(ContentReader::default, Form::reader),
         filter: StopFilter::new(settings.stops.iter().cloned()),
         text: String::new(),
         usage: Usage { prompt: prompt_tokens, ..Usage::default() },
@@ -194,7 +197,8 @@ impl Progress<'_> {
                     sink.token(&sampled)?;
                     let piece =
                         self.decoder.push(sampled.token).map_err(|e| EngineError::Text(e.to_string()))?;
-                    if let Some(stop) = self.pass(&piece, sink)? {
+                    let content = self.reader.push(&piece);
+                    if let Some(stop) = self.pass(&content, sink)? {
                         return Ok(Ending::StopString(stop));
                     }
                 }
@@ -219,6 +223,7 @@ impl Progress<'_> {
     /// Passes on what was held back.
     fn flush(&mut self, sink: &mut dyn Sink) -> Result<Option<usize>, Failure> {
         let rest = self.decoder.finish();
+        let rest = self.reader.push(&rest) + &self.reader.finish();
         if let Some(stop) = self.pass(&rest, sink)? {
             return Ok(Some(stop));
         }

@@ -1,6 +1,8 @@
 //! A conversation, and the prompt that it makes.
 
 use serde_json::Value;
+use wootz_chat::ChatFormat;
+use wootz_serve::chat::chat_format;
 use wootz_weights::Checkpoint;
 use wootz_weights::chat_template::{ChatInput, ChatTemplate, TemplateOrigin, message};
 use wootz_weights::tokenizer::{AddBos, Special, Tokenizer};
@@ -36,15 +38,29 @@ impl Prompter {
 
     /// The tokens of a conversation, up to where the model's turn begins.
     pub fn tokens(&self, conversation: &Conversation, tokenizer: &Tokenizer) -> Result<Vec<u32>, Failure> {
+        Self::tokenize(&self.text(conversation)?, tokenizer)
+    }
+
+    /// The text of a conversation, up to where the model's turn begins.
+    pub fn text(&self, conversation: &Conversation) -> Result<String, Failure> {
         let input = ChatInput {
             messages: &conversation.messages,
             bos_token: &self.bos,
             eos_token: &self.eos,
             ..ChatInput::default()
         };
-        let text = self.template.render(&input)?;
+        Ok(self.template.render(&input)?)
+    }
+
+    /// How the model writes its turns.
+    pub fn format(&self, tokenizer: &Tokenizer) -> ChatFormat {
+        chat_format(self.template.source(), tokenizer)
+    }
+
+    /// The tokens of such a text.
+    pub fn tokenize(text: &str, tokenizer: &Tokenizer) -> Result<Vec<u32>, Failure> {
         // Most templates write the beginning token themselves; the others leave it to the tokenizer.
-        Ok(tokenizer.encode(&text, Special::Parse, AddBos::IfMissing)?)
+        Ok(tokenizer.encode(text, Special::Parse, AddBos::IfMissing)?)
     }
 }
 

@@ -9,6 +9,7 @@ mod commands;
 mod conversation;
 mod device;
 mod failure;
+mod form;
 mod grammar_options;
 mod interrupt;
 mod loading;

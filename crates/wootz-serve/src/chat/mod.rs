@@ -5,6 +5,7 @@
 
 mod answer;
 mod content_tokens;
+mod guide;
 mod message;
 mod model;
 mod plan;
@@ -30,6 +31,7 @@ use crate::openapi::{GenerationErrors, KeyErrors};
 use crate::options::Delivery;
 use crate::sse;
 
+pub use guide::{FormAfter, ReasoningBounds, chat_format, reasoning_guide};
 pub use message::{Answered, CalledFunction, Content, Message, Part, Said, ToolCall, ToolResult};
 pub use model::{ChatModel, ChatModelError};
 pub use reasoning::{Effort, ReasoningOptions};

@@ -1,12 +1,13 @@
 //! What chats need of a model besides its engine: template, format of its answers, grammars.
 
 use serde_json::{Map, Value};
-use wootz_chat::{ChatFormat, MarkerToken};
+use wootz_chat::ChatFormat;
 use wootz_grammar::{Grammar, GrammarCompiler, GrammarError, GrammarSource, TokenText, Vocabulary};
 use wootz_weights::Checkpoint;
 use wootz_weights::chat_template::{ChatInput, ChatTemplate, Ending, TemplateError, TemplateOrigin};
 use wootz_weights::tokenizer::{TokenKind, Tokenizer};
 
+use super::guide::chat_format;
 use super::request::PromptEnd;
 use crate::error::ApiError;
 
@@ -71,7 +72,7 @@ impl ChatModel {
     /// A vocabulary that grammars can't follow.
     pub fn new(template: ChatTemplate, tokenizer: &Tokenizer, vocab: usize) -> Result<Self, ChatModelError> {
         let text = |token: Option<u32>| token.and_then(|id| tokenizer.token_text(id)).unwrap_or_default();
-        let format = ChatFormat::detect(template.source(), |text| marker(tokenizer, text));
+        let format = chat_format(template.source(), tokenizer);
         let tokens = (0..vocab).map(|id| token_text(tokenizer, u32::try_from(id).unwrap_or(u32::MAX)));
         let vocabulary = Vocabulary::new(tokens, tokenizer.eos_ids())?;
         let (bos, eos) = (text(tokenizer.bos()), text(tokenizer.eos()));
@@ -134,15 +135,6 @@ fn up_to_last_content(mut text: String, messages: &[Value]) -> Result<String, Ap
         "continue_final_message",
         "the chat template does not show the last message's text as it is, so nothing can go on from it",
     ))
-}
-
-/// What a tokenizer makes of a marker.
-fn marker(tokenizer: &Tokenizer, text: &str) -> MarkerToken {
-    match tokenizer.token_id(text) {
-        None => MarkerToken::Absent,
-        Some(id) if is_special(tokenizer.token_kind(id)) => MarkerToken::Control(id),
-        Some(_) => MarkerToken::Text,
-    }
 }
 
 fn is_special(kind: Option<TokenKind>) -> bool {

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 use wootz_chat::{AnswerForm, AnswerPlace, OutputParser, ParserSettings, ReasoningOutput, Strictness, Tools};
-use wootz_engine::{Answers, EngineError, Guide, Logprobs, Prediction, ReasoningGuide, Tenant};
+use wootz_engine::{Answers, EngineError, Guide, Logprobs, Prediction, Tenant};
 use wootz_grammar::{Grammar, GrammarSource};
 use wootz_weights::chat_template::Clock;
 use wootz_weights::tokenizer::{AddBos, Special, SpecialText, TextStart};
 
 use super::answer::{Answer, AnswerRules};
+use super::guide::{FormAfter, ReasoningBounds, reasoning_guide};
 use super::message::Message;
 use super::model::Conversation;
 use super::reasoning::ReasoningPlan;
@@ -93,7 +94,12 @@ pub fn plan(model: &ServedModel, body: &[u8]) -> Result<Plan, ApiError> {
     let place = place(model, &text, end);
     let grammar = grammar(model, structured.grammar()?, &tools, place)?;
     let opened = place == AnswerPlace::Reasoning;
-    let reasoning_guide = reasoning_guide(model, opened, reasoning, grammar.as_ref())?;
+    let bounds = ReasoningBounds {
+        place,
+        budget: reasoning.budget(model.chat.template()),
+        form: FormAfter::of(grammar.as_ref()),
+    };
+    let reasoning_guide = reasoning_guide(&model.chat.format, &model.tokenizer, bounds)?;
     let prediction = prediction(model, &chat, &settings)?;
     let known =
         if tools.definitions.is_empty() { Tools::None } else { Tools::Known(tools.definitions.into()) };
@@ -235,31 +241,6 @@ fn unmarked_calls(tools: &ToolPlan) -> ApiError {
          or leave strict out"
     );
     ApiError::unsupported("tools", message)
-}
-
-/// Where reasoning begins and ends in the answer, and how long it may be.
-fn reasoning_guide(
-    model: &ServedModel,
-    opened: bool,
-    reasoning: ReasoningPlan,
-    grammar: Option<&Grammar>,
-) -> Result<Option<ReasoningGuide>, ApiError> {
-    let format = &model.chat.format;
-    let Some(markers) = format.reasoning() else { return Ok(None) };
-    let tokens = |text: &str| model.tokenizer.encode(text, Special::Parse, AddBos::Never);
-    let closing = if grammar.is_some() { &markers.enforced_end } else { &markers.forced_end };
-    Ok(Some(ReasoningGuide {
-        opened,
-        begins: tokens(&markers.begin)?,
-        ends: tokens(&markers.end)?,
-        budget: reasoning.budget(model.chat.template()),
-        closing: tokens(closing)?,
-        forbidden: format
-            .call_marks()
-            .into_iter()
-            .filter_map(|mark| model.tokenizer.token_id(mark))
-            .collect(),
-    }))
 }
 
 impl Plan {

@@ -13,7 +13,8 @@ use crate::answer::{Answer, AnswerSettings, Ending, Sink, Start, answer};
 use crate::chat;
 use crate::conversation::{Conversation, Prompter};
 use crate::failure::Failure;
-use crate::grammar_options::{self, GrammarOptions};
+use crate::form::Form;
+use crate::grammar_options::GrammarOptions;
 use crate::interrupt;
 use crate::loading::{CacheRoom, Loaded, MachineOptions, StepRoom, load};
 use crate::model_path;
@@ -101,10 +102,9 @@ pub fn run(arguments: RunArguments) -> Result<(), Failure> {
         stops: arguments.stop,
         logprobs: arguments.logprobs.map_or(Logprobs::None, |count| Logprobs::Top(count.into())),
         start: if arguments.raw { Start::Continuation } else { Start::OwnText },
-        grammar: None,
+        form: None,
     };
     let Loaded { checkpoint, model, tokenizer } = load(&path, &arguments.machine, ROOM)?;
-    settings.grammar = source.map(|source| grammar_options::compile(&source, &tokenizer)).transpose()?;
     let vocab = model.limits().vocab;
     wootz_engine::validate(&settings.sampling, vocab)?;
     let engine = Engine::start(model, EngineSettings { sequences: 1, ..EngineSettings::default() })?;
@@ -119,13 +119,17 @@ pub fn run(arguments: RunArguments) -> Result<(), Failure> {
         return session.run();
     };
     let tokens = if arguments.raw {
+        settings.form = source.map(|source| Form::of_text(&source, &tokenizer)).transpose()?;
         tokenizer.encode(&prompt, Special::Plain, AddBos::AsModel)?
     } else {
         let mut conversation = Conversation::new(arguments.system.as_deref());
         conversation.push("user", &prompt);
         let prompter = Prompter::new(&checkpoint, &tokenizer)?;
         mention(&prompter);
-        prompter.tokens(&conversation, &tokenizer)?
+        let text = prompter.text(&conversation)?;
+        let format = || (prompter.format(&tokenizer), text.as_str());
+        settings.form = source.map(|source| Form::of_content(&source, &tokenizer, format())).transpose()?;
+        Prompter::tokenize(&text, &tokenizer)?
     };
     let output = if arguments.json { Output::Json } else { Output::Text };
     one_shot(OneShot { engine, tokenizer, tokens, settings, output, figures, path })
