@@ -49,10 +49,12 @@ pub mod library;
 pub mod lint;
 pub mod lower;
 mod prelude;
+pub mod ptx;
 mod source;
 
 pub use error::{Location, MslError};
 pub use library::{CompiledLibrary, Mode, Options, compile};
 pub use lint::{Finding, Rule, lint};
 pub use lower::{EntryPoint, Interface, Lowered, lower};
+pub use ptx::Ptx;
 pub use source::{Header, Source};

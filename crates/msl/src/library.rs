@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::clang::Clang;
 use crate::diagnostics::for_authors;
-use crate::lower::{Interface, lower_in};
+use crate::lower::{Interface, Target, lower_in};
 use crate::{MslError, Source, prelude};
 
 /// How a source is compiled.
@@ -101,8 +101,8 @@ fn load(folder: &Path, mode: Mode) -> Option<CompiledLibrary> {
 fn build(source: &Source, mode: Mode, clang: &Clang, folder: &Path) -> Result<Interface, MslError> {
     let work = folder.join("work");
     std::fs::create_dir(&work).map_err(MslError::io("cannot create", &work))?;
-    let lowered = lower_in(source, clang, &work)?;
-    prelude::write_to(&work)?;
+    let lowered = lower_in(source, clang, &work, Target::Emulator)?;
+    prelude::write_to(&work, Target::Emulator)?;
     write(&work.join(LOWERED), &lowered.text)?;
     write(&work.join("glue.cpp"), include_str!("emulator/glue.cpp"))?;
     let object: Vec<String> =

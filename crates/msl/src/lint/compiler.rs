@@ -9,7 +9,7 @@ use std::path::Path;
 use crate::clang::Clang;
 use crate::diagnostics::for_authors;
 use crate::lower::members::Kept;
-use crate::lower::{function_constants, lower_tokens, tokens::Tokens};
+use crate::lower::{Target, function_constants, lower_tokens, tokens::Tokens};
 use crate::{Location, MslError, library, prelude};
 
 use super::{Finding, Rule};
@@ -28,9 +28,10 @@ pub(super) fn findings(
     clang: &Clang,
     folder: &Path,
 ) -> Result<Vec<Finding>, MslError> {
-    prelude::write_to(folder)?;
+    prelude::write_to(folder, Target::Emulator)?;
     let tokens = Tokens::read(preprocessed, name)?;
-    let mut findings = recursion(&lower_tokens(tokens.clone(), Kept::Needed)?.text, clang, folder)?;
+    let mut findings =
+        recursion(&lower_tokens(tokens.clone(), Kept::Needed, Target::Emulator)?.text, clang, folder)?;
     findings.extend(memory_spaces(tokens, clang, folder)?);
     findings.sort();
     findings.dedup();
@@ -42,7 +43,10 @@ fn memory_spaces(tokens: Tokens, clang: &Clang, folder: &Path) -> Result<Vec<Fin
     // Constants of the program must stay in a space that clang allows there. Conversions from theirs are errors too
     // now, but not of the kind that is looked for.
     let edits = function_constants::mark_program_constants(&tokens)?;
-    let text = format!("#define MSL_STRICT\n{}", lower_tokens(tokens.apply(edits)?, Kept::All)?.text);
+    let text = format!(
+        "#define MSL_STRICT\n{}",
+        lower_tokens(tokens.apply(edits)?, Kept::All, Target::Emulator)?.text
+    );
     let path = folder.join("strict.clcpp");
     std::fs::write(&path, text).map_err(MslError::io("cannot write", &path))?;
     let flags = "-fsyntax-only -ferror-limit=0 strict.clcpp";

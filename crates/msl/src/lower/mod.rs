@@ -60,7 +60,16 @@ impl Interface {
     }
 }
 
-/// Lowers a source.
+/// What lowered text is compiled for. Only the thunks at its end differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// The emulator, on a processor.
+    Emulator,
+    /// An NVIDIA GPU.
+    Ptx,
+}
+
+/// Lowers a source for the emulator.
 ///
 /// # Errors
 ///
@@ -69,22 +78,27 @@ impl Interface {
 pub fn lower(source: &Source) -> Result<Lowered, MslError> {
     let clang = Clang::find()?;
     let folder = tempfile::tempdir().map_err(MslError::io("cannot create", &std::env::temp_dir()))?;
-    lower_in(source, &clang, folder.path())
+    lower_in(source, &clang, folder.path(), Target::Emulator)
 }
 
 /// Lowers a source with `folder` for its files.
-pub(crate) fn lower_in(source: &Source, clang: &Clang, folder: &Path) -> Result<Lowered, MslError> {
+pub(crate) fn lower_in(
+    source: &Source,
+    clang: &Clang,
+    folder: &Path,
+    target: Target,
+) -> Result<Lowered, MslError> {
     let preprocessed = preprocess::run(source, clang, folder)?;
-    lower_preprocessed(&preprocessed, &source.name)
+    lower_preprocessed(&preprocessed, &source.name, target)
 }
 
 /// Lowers preprocessed text.
-pub(crate) fn lower_preprocessed(text: &str, name: &str) -> Result<Lowered, MslError> {
-    lower_tokens(Tokens::read(text, name)?, Kept::Needed)
+pub(crate) fn lower_preprocessed(text: &str, name: &str, target: Target) -> Result<Lowered, MslError> {
+    lower_tokens(Tokens::read(text, name)?, Kept::Needed, target)
 }
 
 /// Lowers the tokens of preprocessed text.
-pub(crate) fn lower_tokens(tokens: Tokens, kept: Kept) -> Result<Lowered, MslError> {
+pub(crate) fn lower_tokens(tokens: Tokens, kept: Kept, target: Target) -> Result<Lowered, MslError> {
     let swizzles = swizzles::definitions(&tokens);
     let edits = literals::edits(&tokens);
     let tokens = tokens.apply(edits)?;
@@ -98,10 +112,20 @@ pub(crate) fn lower_tokens(tokens: Tokens, kept: Kept) -> Result<Lowered, MslErr
     let tokens = tokens.apply(edits)?;
     let (edits, function_constants) = function_constants::edits(&tokens)?;
     let tokens = tokens.apply(edits)?;
+    let edits = function_constants::mark_program_constants(&tokens)?;
+    let tokens = tokens.apply(edits)?;
     let (edits, mut entry_points) = entry_points::edits(&tokens)?;
     let tokens = tokens.apply(edits)?;
     let storage = function_constants::storage(&function_constants);
-    let thunks = thunks::text(&mut entry_points);
-    let text = format!("{swizzles}#include \"msl/prelude.h\"\n{storage}{tokens}{thunks}");
+    let thunks = thunks::text(&mut entry_points, target);
+    // A call on a GPU would pass its arguments through memory, and hide from the compiler which space a pointer is of.
+    let (begin, end) = match target {
+        Target::Emulator => ("", ""),
+        Target::Ptx => (
+            "#pragma clang attribute push(__attribute__((always_inline, internal_linkage)), apply_to = function)\n",
+            "\n#pragma clang attribute pop\n",
+        ),
+    };
+    let text = format!("{swizzles}#include \"msl/prelude.h\"\n{storage}{begin}{tokens}{end}{thunks}");
     Ok(Lowered { text, interface: Interface { entry_points, function_constants } })
 }

@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::lower_preprocessed;
 use super::tokens::Tokens;
+use super::{Target, lower_preprocessed};
 
 const KERNELS: [&str; 5] = [
     include_str!("../../tests/kernels/norm.metal"),
@@ -73,7 +73,7 @@ const PIECES: [&str; 54] = [
 
 /// Lowers and lints; there is nothing to assert but that both come back.
 fn take(text: &str) {
-    let _ = lower_preprocessed(text, "hostile.metal");
+    let _ = lower_preprocessed(text, "hostile.metal", Target::Emulator);
     let _ = crate::lint::lint_preprocessed(text, "hostile.metal");
 }
 

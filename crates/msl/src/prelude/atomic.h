@@ -17,18 +17,9 @@ typedef _atomic<uint> atomic_uint;
 typedef _atomic<float> atomic_float;
 typedef _atomic<bool> atomic_bool;
 
-// The emulator's number for an operation; 0x100 says that the value is a float, 0x200 that it has a sign.
-template <class T> inline T msl_atomic_operation(uint operation, volatile void* address, T value, T expected = T()) {
-    ulong value_bits = 0, expected_bits = 0, old_bits = 0;
-    __builtin_memcpy(&value_bits, &value, sizeof(T));
-    __builtin_memcpy(&expected_bits, &expected, sizeof(T));
-    operation |= (is_floating_point<T>::value ? 0x100u : 0u) | (is_signed<T>::value ? 0x200u : 0u);
-    msl_atomic(operation, sizeof(T), (void*)address, value_bits, expected_bits, &old_bits);
-    T old;
-    __builtin_memcpy(&old, &old_bits, sizeof(T));
-    return old;
 }
-
+#include "atomic_operation.h"
+namespace metal {
 template <class T> struct msl_as_given { using type = T; };
 // The value's type follows from the object, so that 1 may be added to an atomic_uint.
 template <class T> using msl_given_t = typename msl_as_given<T>::type;

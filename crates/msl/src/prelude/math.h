@@ -1,32 +1,6 @@
-// Functions of real numbers. The C library computes them, to about half a unit in the last place; what Metal's fast
-// and precise variants may be off by is for a kernel's tolerance to allow.
+// Functions of real numbers. What Metal's fast and precise variants may be off by is for a kernel's tolerance to allow.
 #pragma once
-
-extern "C" {
-float expf(float);
-float exp2f(float);
-float logf(float);
-float log2f(float);
-float log10f(float);
-float sinf(float);
-float cosf(float);
-float tanf(float);
-float asinf(float);
-float acosf(float);
-float atanf(float);
-float sinhf(float);
-float coshf(float);
-float tanhf(float);
-float asinhf(float);
-float acoshf(float);
-float atanhf(float);
-float powf(float, float);
-float fmodf(float, float);
-float atan2f(float, float);
-float ldexpf(float, int);
-float frexpf(float, __private int*);
-float nextafterf(float, float);
-}
+#include "elementary.h"
 
 namespace metal {
 // What the namespaces fast and precise have too, there for float only.
@@ -48,7 +22,7 @@ namespace metal {
     M(fmin, msl_smaller(x, y)) M(fmax, msl_larger(x, y))                                           \
     M(min, msl_smaller(x, y)) M(max, msl_larger(x, y))
 #define MSL_MATH_3(M)                                                                              \
-    M(fma, __builtin_fmaf(x, y, z)) M(clamp, msl_smaller(msl_larger(x, y), z))                     \
+    M(clamp, msl_smaller(msl_larger(x, y), z))                                                     \
     M(fmin3, msl_smaller(msl_smaller(x, y), z)) M(fmax3, msl_larger(msl_larger(x, y), z))          \
     M(min3, msl_smaller(msl_smaller(x, y), z)) M(max3, msl_larger(msl_larger(x, y), z))            \
     M(median3, msl_larger(msl_smaller(x, y), msl_smaller(msl_larger(x, y), z)))
@@ -64,7 +38,12 @@ inline float msl_larger(float x, float y) { return x < y || x != x ? y : x; }
 MSL_MATH_1(MSL_BOTH_1)
 MSL_MATH_2(MSL_BOTH_2)
 MSL_MATH_3(MSL_BOTH_3)
+MSL_FLOAT_3(fma, __builtin_fmaf(x, y, z))
 MSL_FLOAT_2(nextafter, nextafterf(x, y))
+
+}
+#include "half.h"
+namespace metal {
 
 #define MSL_SINCOS(T)                                                                  \
     inline T sincos(T x, thread T& cosine) {                                           \

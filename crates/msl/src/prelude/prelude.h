@@ -29,6 +29,7 @@
 #include "simdgroup.h"
 #include "quadgroup.h"
 #include "simdgroup_matrix.h"
+#include "matrix_unit.h"
 #include "atomic.h"
 #include "tensor.h"
 #include "entry.h"

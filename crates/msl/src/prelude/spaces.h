@@ -10,6 +10,11 @@
 #undef constant
 #define constant const __attribute__((opencl_global_host))
 #endif
+// On a GPU a struct of arguments is a parameter of the kernel, which is in none of OpenCL's own spaces.
+#ifdef __NVPTX__
+#undef constant
+#define constant const __generic
+#endif
 #define msl_program_constant const __global
 #define threadgroup __local
 #define thread __private

@@ -1,0 +1,28 @@
+// Elementary functions: the C library computes them, to about half a unit in the last place.
+#pragma once
+
+extern "C" {
+float expf(float);
+float exp2f(float);
+float logf(float);
+float log2f(float);
+float log10f(float);
+float sinf(float);
+float cosf(float);
+float tanf(float);
+float asinf(float);
+float acosf(float);
+float atanf(float);
+float sinhf(float);
+float coshf(float);
+float tanhf(float);
+float asinhf(float);
+float acoshf(float);
+float atanhf(float);
+float powf(float, float);
+float fmodf(float, float);
+float atan2f(float, float);
+float ldexpf(float, int);
+float frexpf(float, __private int*);
+float nextafterf(float, float);
+}

@@ -1,0 +1,6 @@
+// What a GPU computes in half precision by itself: here as float, rounded once.
+#pragma once
+
+namespace metal {
+MSL_DEFINE_3(half, float, fma, __builtin_fmaf(x, y, z))
+}

@@ -1,0 +1,75 @@
+//! What a kernel becomes for an NVIDIA GPU. (That it computes the same there takes one: see `crates/wootz-ptx`.)
+
+use msl::ptx::compile;
+use msl::{MslError, Ptx, Source};
+
+const HEADER: &str = "#include <metal_stdlib>\nusing namespace metal;\n";
+
+fn ptx(text: &str) -> Result<Ptx, MslError> {
+    let cache = tempfile::tempdir().unwrap();
+    compile(&Source::new("test.metal", format!("{HEADER}{text}")), cache.path())
+}
+
+#[test]
+fn buffers_become_addresses_and_arguments_a_struct() {
+    let program = ptx("struct Arguments { uint count; float scale; };
+        [[max_total_threads_per_threadgroup(128)]]
+        kernel void scale(device float* out [[buffer(2)]], constant Arguments& args [[buffer(1)]],
+            device const float* in [[buffer(0)]], uint i [[thread_position_in_grid]]) {
+            if (i < args.count) out[i] = in[i] * args.scale;
+        }")
+    .unwrap();
+    let entry = program.interface.entry_point("scale").unwrap();
+    let begin = program.text.find(&format!(".entry {}(", entry.symbol)).expect("the kernel is an entry");
+    let (signature, body) = program.text[begin..].split_once('{').unwrap();
+    // In the order of their numbers: the input's address, a struct of two words, the output's address.
+    let parameters: Vec<&str> = signature.lines().filter(|line| line.contains(".param")).collect();
+    assert_eq!(parameters.len(), 3, "{signature}");
+    assert!(parameters[0].contains(".u64") && parameters[2].contains(".u64"), "{signature}");
+    assert!(parameters[1].contains(".b8") && parameters[1].contains("[8]"), "{signature}");
+    assert!(signature.contains(".maxntid 128, 1, 1"), "{signature}");
+    assert!(body.contains("ld.param") && body.contains("st.global"), "{body}");
+    assert!(program.text.contains(".target sm_80"));
+}
+
+#[test]
+fn lanes_shuffle_and_threadgroups_share() {
+    let program = ptx("inline float both(float x) { return x + simd_shuffle_xor(x, 1); }
+        kernel void sum(device const float* in [[buffer(0)]], device atomic_uint* count [[buffer(1)]],
+            device float* out [[buffer(2)]], uint i [[thread_index_in_threadgroup]]) {
+            threadgroup float part[64];
+            part[i] = both(in[i]);
+            threadgroup_barrier(mem_flags::mem_threadgroup);
+            if (i == 0) atomic_fetch_add_explicit(count, 1, memory_order_relaxed);
+            out[i] = part[63 - i];
+        }")
+    .unwrap();
+    for instruction in ["shfl.sync.bfly", ".shared", "bar.sync", "atom."] {
+        assert!(program.text.contains(instruction), "{instruction} is missing in\n{}", program.text);
+    }
+    // Calls are inlined.
+    assert!(!program.text.contains("call"), "{}", program.text);
+}
+
+#[test]
+fn a_mistake_is_reported_where_it_is() {
+    let error = ptx("kernel void wrong(device float* out [[buffer(0)]]) { out[0] = missing; }").unwrap_err();
+    let said = error.to_string();
+    assert!(said.contains("test.metal:3") && said.contains("missing"), "{said}");
+}
+
+#[test]
+fn what_was_compiled_is_kept() {
+    let cache = tempfile::tempdir().unwrap();
+    let text = format!("{HEADER}kernel void one(device float* out [[buffer(0)]]) {{ out[0] = 1.0f; }}");
+    let source = Source::new("test.metal", text);
+    let first = compile(&source, cache.path()).unwrap();
+    let kept: Vec<_> = cache.path().read_dir().unwrap().map(|file| file.unwrap().path()).collect();
+    assert_eq!(kept.len(), 1);
+    assert_eq!(std::fs::read_to_string(&kept[0]).unwrap(), first.text);
+    assert_eq!(compile(&source, cache.path()).unwrap(), first);
+    // Another text is another program.
+    let mut other = source;
+    other.text = other.text.replace("1.0f", "2.0f");
+    assert_ne!(compile(&other, cache.path()).unwrap().text, first.text);
+}
