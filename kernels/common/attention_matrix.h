@@ -162,12 +162,12 @@ template <ushort VALUE, ushort ROWS, bool LATENT, typename Pointer>
 inline void matrix_values(
     thread ValueSums<VALUE, ROWS>& sums, Pointer values, threadgroup const half* powers, ushort simdgroup)
 {
-    for (ushort token = 0; token < PAGE_TOKENS; token += 8) {
-        Tile<half, 16, 8> left[ROWS / 16];
+    for (ushort token = 0; token < PAGE_TOKENS; token += MATRIX_DEPTH) {
+        Tile<half, 16, MATRIX_DEPTH> left[ROWS / 16];
         for (ushort i = 0; i < ROWS / 16; i++) tile_load(left[i], powers + 16 * i * POWER_STRIDE + token, POWER_STRIDE);
         for (ushort j = 0; simdgroup + MATRIX_SIMDGROUPS * j < VALUE / 8; j++) {
             const ushort dim = 8 * (simdgroup + MATRIX_SIMDGROUPS * j);
-            RightTile<half, 8, 8> right;
+            RightTile<half, MATRIX_DEPTH, 8> right;
             if (LATENT) tile_load_transposed(right, values + dim * PAGE_TOKENS + token, PAGE_TOKENS);
             else tile_load(right, values + token * VALUE + dim, VALUE);
             for (ushort i = 0; i < ROWS / 16; i++) tile_multiply_add(sums.tile[i][j], left[i], right);

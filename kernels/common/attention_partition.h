@@ -6,6 +6,14 @@
 // Simdgroups of a threadgroup.
 constant constexpr ushort DECODE_SIMDGROUPS = 4;
 
+// Loads of 16 bytes that a lane has in flight. On Apple GPUs more than four take registers from the sums; memory of NVIDIA's
+// is further away, and there are registers enough.
+#ifdef MSL_PTX
+constant constexpr ushort IN_FLIGHT = 16;
+#else
+constant constexpr ushort IN_FLIGHT = 4;
+#endif
+
 // G neighbouring numbers of threadgroup memory: 16 bytes at a time where G allows.
 template <ushort G>
 inline void load_heads(threadgroup const float* from, thread float* to)
@@ -52,7 +60,7 @@ inline void decode_scores(
     device const half* pool, threadgroup const ulong* cells, threadgroup const float* queries,
     threadgroup float* scores, Partition partition, uint page, float softcap, ushort lane)
 {
-    constexpr ushort LOADS = D % 16 == 0 ? 4 : 2;
+    constexpr ushort LOADS = D % (4 * IN_FLIGHT) == 0 ? IN_FLIGHT : D % 16 == 0 ? 4 : 2;
     const uint own_page = page + lane / 8;
     float4 low[G], high[G];
     for (ushort g = 0; g < G; g++) low[g] = high[g] = float4(0.0f);
@@ -113,7 +121,7 @@ inline void decode_values(
     constexpr ushort LANES = D / 8;                                       // that read one token
     constexpr ushort TOKENS = 32 / LANES < 16 ? 32 / LANES : 16;          // that are read at once
     constexpr ushort ROUNDS = (PAGE_TOKENS + TOKENS - 1) / TOKENS;        // for a page
-    constexpr ushort LOADS = ROUNDS % 4 == 0 ? 4 : ROUNDS % 3 == 0 ? 3 : ROUNDS % 2 == 0 ? 2 : 1;
+    constexpr ushort LOADS = ROUNDS <= IN_FLIGHT ? ROUNDS : ROUNDS % 4 == 0 ? 4 : ROUNDS % 3 == 0 ? 3 : ROUNDS % 2 == 0 ? 2 : 1;
     for (ushort g = 0; g < G; g++) low[g] = high[g] = float4(0.0f);
     for (uint page = first_page; page < first_page + PARTITION_PAGES / DECODE_SIMDGROUPS; page++) {
         if (!partition.has_page(page)) continue;

@@ -182,11 +182,11 @@ inline void gemm_tile(device const float* input, Matrix matrix, device const flo
             tile_rows_load(change, factors + now * Shape::rows + first_row, lane);
             if (tile_rows_any_not(change, 1.0f)) tile_scale_rows(sums, change);
         }
-        for (uint slab = 0; slab < Shape::depth / 8; slab++) {
-            Tile<T, Shape::rows_each, 8> left;
-            RightTile<T, 8, Shape::outputs_each> right;
-            tile_load(left, left_step + (slab * Shape::rows + first_row) * 8, 8);
-            tile_load_transposed(right, right_step + (slab * Shape::outputs + first_output) * 8, 8);
+        for (uint slab = 0; slab < Shape::depth / 8; slab += MATRIX_DEPTH / 8) {
+            Tile<T, Shape::rows_each, MATRIX_DEPTH> left;
+            RightTile<T, MATRIX_DEPTH, Shape::outputs_each> right;
+            tile_load_slabs(left, left_step + (slab * Shape::rows + first_row) * 8, Shape::rows);
+            tile_load_slabs_transposed(right, right_step + (slab * Shape::outputs + first_output) * 8, Shape::outputs);
             tile_multiply_add(sums, left, right);
         }
         now ^= 1;

@@ -17,8 +17,44 @@ inline uint4 words_at(device const uchar* bytes) {
     return uint4(as_type<uint2>(low), as_type<uint2>(high));
 }
 
+// Four of the eight bytes of two words: a number in four bits for each, the lowest first; those of `high` begin at 4.
+inline uint permute_bytes(uint low, uint high, uint selector) {
+#ifdef MSL_PTX
+    return msl_permute_bytes(low, high, selector);
+#else
+    uint result = 0;
+    for (uint i = 0; i < 4; i++) {
+        const uint n = selector >> (4 * i) & 7;
+        result |= ((n < 4 ? low : high) >> (8 * (n & 3)) & 0xffu) << (8 * i);
+    }
+    return result;
+#endif
+}
+
+// The two words at an address that is a multiple of 2. NVIDIA's GPUs load a word only from a multiple of 4: two halves of
+// three of those make one. The third may end 4 bytes beyond, where every allocation has a few to spare.
+inline uint2 two_words_at(device const uchar* bytes) {
+#ifdef MSL_PTX
+    device const uint* words = (device const uint*)((ulong)bytes & ~3ul);
+    const uint selector = (ulong)bytes & 2 ? 0x5432u : 0x3210u;
+    const uint middle = words[1];
+    return uint2(permute_bytes(words[0], middle, selector), permute_bytes(middle, words[2], selector));
+#else
+    return as_type<uint2>(ushort4(*(device const packed_ushort4*)bytes));
+#endif
+}
+
 inline half half_at(device const uchar* bytes) {
     return *(device const half*)bytes;
+}
+
+// (word & mask) | base.
+inline uint and_or(uint word, uint mask, uint base) {
+#ifdef MSL_PTX
+    return msl_and_or(word, mask, base);
+#else
+    return (word & mask) | base;
+#endif
 }
 
 // The two halves 1024 + n for the integers n in the low and the high 16 bits, each below 1024.
@@ -26,17 +62,22 @@ inline half2 halves_1024(uint pair) {
     return as_type<half2>(pair | 0x64006400u);
 }
 
-// The four bytes of a word, minus `offset`: exact, offset an integer up to 1024.
+inline half2 product(half2 a, half2 b) { return fma(a, b, half2(0.0h)); }
+
+// Those integers, minus `offset`: exact, offset an integer up to 1024.
+inline half2 halves(uint pair, half offset) {
+    return fma(halves_1024(pair), half2(1.0h), half2(-1024.0h - offset));
+}
+
+// The four bytes of a word, minus `offset`.
 inline half4 bytes_to_half(uint word, half offset) {
-    const half2 even = halves_1024(word & 0x00ff00ffu) - half2(1024.0h + offset);
-    const half2 odd = halves_1024((word >> 8) & 0x00ff00ffu) - half2(1024.0h + offset);
+    const half2 even = halves(word & 0x00ff00ffu, offset), odd = halves((word >> 8) & 0x00ff00ffu, offset);
     return half4(even.x, odd.x, even.y, odd.y);
 }
 
 // The low nibbles of the four bytes of a word, minus `offset`.
 inline half4 low_nibbles(uint word, half offset) {
-    const half2 even = halves_1024(word & 0x000f000fu) - half2(1024.0h + offset);
-    const half2 odd = halves_1024((word >> 8) & 0x000f000fu) - half2(1024.0h + offset);
+    const half2 even = halves(word & 0x000f000fu, offset), odd = halves((word >> 8) & 0x000f000fu, offset);
     return half4(even.x, odd.x, even.y, odd.y);
 }
 
@@ -46,4 +87,11 @@ inline half4 high_nibbles(uint word, half offset) {
     const half2 even = fma(halves_1024(word & 0x00f000f0u), half2(0.0625h), half2(-64.0h - offset));
     const half2 odd = fma(halves_1024((word >> 8) & 0x00f000f0u), half2(0.0625h), half2(-64.0h - offset));
     return half4(even.x, odd.x, even.y, odd.y);
+}
+
+// Four bytes as halves, minus `offset`: bytes 0 and 2, and bytes 1 and 3.
+inline void bytes_to_pairs(uint word, half offset, thread half2& even, thread half2& odd) {
+    const half2 minus = half2(-1024.0h - offset), one = half2(1.0h);
+    even = fma(as_type<half2>(permute_bytes(word, 0x64646464u, 0x4240u)), one, minus);
+    odd = fma(as_type<half2>(permute_bytes(word, 0x64646464u, 0x4341u)), one, minus);
 }

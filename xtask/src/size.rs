@@ -16,11 +16,12 @@ const FUNCTION_LINES_GOOD: usize = 60;
 const FUNCTION_LINES: usize = 80;
 /// A line with this text, among a file's first 20, says that the file is a table: it may be of any length.
 const TABLE_MARK: &str = "size gate: a table";
-/// The only places with unsafe code: vector instructions, the memory map, and the two devices.
-const UNSAFE_PATHS: [&str; 5] = [
+/// The only places with unsafe code: vector instructions, the memory map, and the devices.
+const UNSAFE_PATHS: [&str; 6] = [
     "crates/wootz-backend/src/cpu/simd",
     "crates/wootz-weights/src/mapped.rs",
     "crates/msl/src/emulator",
+    "crates/wootz-gpu/src/cuda",
     "crates/wootz-gpu/src/metal",
     "crates/wootz-gpu/src/emulator",
 ];

@@ -103,6 +103,8 @@ mod tests {
             bandwidth: None,
             half_rate: None,
             tensor_operations: false,
+            matrix_library: true,
+            register_factors: false,
             offset_alignment: 4,
         }
     }

@@ -180,6 +180,16 @@ pub enum Command {
     Barrier,
 }
 
+impl Command {
+    /// The launch, if it is one.
+    pub fn dispatch(&self) -> Option<&Dispatch> {
+        match self {
+            Command::Dispatch(dispatch) => Some(dispatch),
+            Command::Barrier => None,
+        }
+    }
+}
+
 /// What is measured of a submission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Profile {
@@ -223,6 +233,10 @@ pub struct DeviceFacts {
     pub half_rate: Option<f64>,
     /// Whether it has matrix units that only Metal 4's tensor operations reach, and compiles those (M5, macOS 26).
     pub tensor_operations: bool,
+    /// Whether it has a library that multiplies matrices ([`crate::product`]).
+    pub matrix_library: bool,
+    /// Whether kernels may hold factors of the matrix unit in registers, as they lie there on NVIDIA's.
+    pub register_factors: bool,
     /// A buffer's offset in an argument is a multiple of this.
     pub offset_alignment: usize,
 }
@@ -234,6 +248,8 @@ pub enum Family {
     Emulator,
     /// An Apple GPU: `7` is M1, `8` M2, `9` M3 and M4, `10` M5.
     Apple(u8),
+    /// An NVIDIA GPU by its compute capability: `80` is Ampere, `90` Hopper.
+    Nvidia(u8),
 }
 
 /// A GPU, or what stands in for one.

@@ -9,6 +9,7 @@ use std::time::Instant;
 use crate::case::{Case, CaseError};
 use crate::device::{Device, DeviceFacts, Dispatch, Kernel, Profile};
 use crate::kernels::{CONCEPTS, Concept, probe};
+use crate::product::MatrixProduct;
 
 /// What was found of one concept's kernels.
 #[derive(Debug, Clone)]
@@ -66,10 +67,14 @@ impl Scope {
     }
 }
 
-/// Whether a device has what a case's kernels are written in.
+/// Whether a device has what a case's kernels are written in, and the library that it calls.
 fn runs_on(case: &Case, facts: &DeviceFacts) -> bool {
-    let needs = |dispatch: &Dispatch| dispatch.kernel.source.needs_tensor_operations();
-    facts.tensor_operations || !case.dispatches.iter().any(needs)
+    let has = |dispatch: &Dispatch| {
+        (facts.tensor_operations || !dispatch.kernel.source.needs_tensor_operations())
+            && (facts.register_factors || !dispatch.kernel.source.needs_register_factors())
+            && (facts.matrix_library || MatrixProduct::of(dispatch).is_none())
+    };
+    case.dispatches.iter().all(has)
 }
 
 /// How far an examination has come.

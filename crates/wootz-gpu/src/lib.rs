@@ -13,6 +13,8 @@ pub mod arguments;
 pub mod case;
 pub mod chips;
 pub mod choices;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod device;
 pub mod doctor;
 #[allow(unsafe_code)]

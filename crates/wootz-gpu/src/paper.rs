@@ -42,6 +42,8 @@ impl Paper {
             bandwidth: Some(chip.bandwidth),
             half_rate: Some(chip.half_rate),
             tensor_operations: false,
+            matrix_library: false,
+            register_factors: false,
             offset_alignment: 4,
         })
     }

@@ -1,4 +1,4 @@
-//! Matrix products by the device's own library (Metal Performance Shaders on a Mac).
+//! Matrix products by the device's own library: Metal Performance Shaders on a Mac, cuBLAS on an NVIDIA GPU.
 //!
 //! Such a product is launched like a kernel, so that hazards, cases and choice treat it as one: its [`Kernel`] has a
 //! source without text, and a device that finds [`SYSTEM`] as the source calls its library instead.

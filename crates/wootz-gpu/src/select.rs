@@ -8,12 +8,16 @@
 //! it once and does nothing else wins ([`Gemv`]). With many, it is that of the multiplications, and tiles on the matrix
 //! unit win, the larger the better, for each number brought to the core is then used more often; but no larger than the
 //! rows fill. A matrix with few outputs makes too few tiles for all cores: its columns are parted among threadgroups.
+//!
+//! NVIDIA's matrix unit takes weights straight from registers, so there the kernel that reads the matrix once serves up to 64
+//! rows ([`SkinnyGemm`]), and beyond them cuBLAS is known to be faster than our tiles.
 
 use arrayvec::ArrayVec;
 
 use crate::choices::Choices;
 use crate::device::{DeviceFacts, Family};
 use crate::kernels::gemm::{Gemm, GemmTile, PlainStage, TensorGemm};
+use crate::kernels::gemm_skinny::SkinnyGemm;
 use crate::kernels::gemv::{Gemv, MOST_ROWS};
 use crate::kernels::matrix::{MatrixFormat, StoredMatrix};
 
@@ -30,12 +34,12 @@ pub enum Answers {
 /// Whose kernels multiply many rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Library {
-    /// Ours, and the device's own library where it was measured to be faster.
+    /// Ours, and the device's own library where it was measured to be faster, or is known to be: on NVIDIA GPUs.
     #[default]
     Auto,
     /// Only ours.
     Own,
-    /// The device's own, for more than [`MOST_ROWS`] rows and where there is no bias.
+    /// The device's own, for more than [`MOST_ROWS`] rows.
     System,
 }
 
@@ -55,6 +59,8 @@ pub struct Shape {
 pub enum Choice {
     /// [`Gemv`]: the matrix is read once for up to [`MOST_ROWS`] rows.
     Gemv,
+    /// [`SkinnyGemm`] with so many parts of the columns: the matrix is read once for up to 64 rows.
+    Skinny(usize),
     /// [`Gemm`] with whole columns.
     Tiles(GemmTile),
     /// [`Gemm`] with so many parts of the columns, which needs [`Gemm::scratch_bytes`].
@@ -102,6 +108,7 @@ impl Choice {
         };
         match self {
             Choice::Gemv => "gemv".into(),
+            Choice::Skinny(parts) => format!("gemm_skinny_parts{parts}"),
             Choice::Tiles(size) => tile(size).into(),
             Choice::Parts(size, parts) => format!("{}_parts{parts}", tile(size)),
             Choice::Plain(PlainStage::Naive) => "gemm_naive".into(),
@@ -112,17 +119,21 @@ impl Choice {
     }
 
     /// The entry points that it runs on a matrix, as far as they are ours to examine.
-    pub fn entries(self, shape: &Shape) -> ArrayVec<&'static str, 2> {
+    pub fn entries(self, shape: &Shape) -> ArrayVec<&'static str, 3> {
         use crate::formats::names;
         let format = shape.matrix.format;
         let entries = match self {
-            Choice::Gemv => [Gemv::kernel(&shape.matrix, shape.rows).map(|kernel| kernel.entry), None],
-            Choice::Tiles(tile) => [tile.entry(format), None],
-            Choice::Parts(tile, _) => [tile.entry(format), Some("gemm_combine")],
-            Choice::Plain(PlainStage::Naive) => [names!("gemm_naive_")(format), None],
-            Choice::Plain(PlainStage::Tiled) => [names!("gemm_tiled_")(format), None],
-            Choice::Tensor => [TensorGemm::entry(format, shape.matrix.columns), None],
-            Choice::System => [names!("dequantize_")(format), None],
+            Choice::Gemv => [Gemv::kernel(&shape.matrix, shape.rows).map(|kernel| kernel.entry), None, None],
+            Choice::Skinny(_) => {
+                let kernel = SkinnyGemm::kernel(&shape.matrix, shape.rows).map(|kernel| kernel.entry);
+                [kernel, Some("half_rows_interleaved"), Some("gemm_combine")]
+            }
+            Choice::Tiles(tile) => [tile.entry(format), None, None],
+            Choice::Parts(tile, _) => [tile.entry(format), Some("gemm_combine"), None],
+            Choice::Plain(PlainStage::Naive) => [names!("gemm_naive_")(format), None, None],
+            Choice::Plain(PlainStage::Tiled) => [names!("gemm_tiled_")(format), None, None],
+            Choice::Tensor => [TensorGemm::entry(format, shape.matrix.columns), None, None],
+            Choice::System => [names!("dequantize_")(format), Some("half_rows"), Some("finish_rows")],
         };
         entries.into_iter().flatten().collect()
     }
@@ -141,17 +152,23 @@ pub fn choose(shape: &Shape, facts: &DeviceFacts, rules: Rules<'_>) -> Option<Ch
     let own = candidates.iter().copied().find(|choice| !by_measurement(choice));
     let winner = rules.choices.winners.get(&shape.key());
     let measured = winner.and_then(|name| candidates.iter().copied().find(|choice| choice.name() == *name));
-    measured.filter(|&choice| choice != Choice::System || system).or(own)
+    let few = candidates.first().is_some_and(|choice| matches!(choice, Choice::Skinny(_)));
+    let known = (system && !few && matches!(facts.family, Family::Nvidia(_))).then_some(Choice::System);
+    measured.filter(|&choice| choice != Choice::System || system).or(known).or(own)
 }
 
-/// Candidates of a shape at most: each tile, two ways to part columns, and the five others.
-pub const CANDIDATES: usize = GemmTile::ALL.len() + 7;
+/// Candidates of a shape at most: each tile, two ways to part columns, and the six others.
+pub const CANDIDATES: usize = GemmTile::ALL.len() + 8;
 
 /// Every way to multiply a shape on a device, the one first that is expected to be fastest.
 pub fn candidates(shape: &Shape, facts: &DeviceFacts, answers: Answers) -> ArrayVec<Choice, CANDIDATES> {
     let StoredMatrix { format, rows: outputs, columns, .. } = shape.matrix;
     let mut choices = ArrayVec::new();
     let fastest = answers == Answers::Fastest;
+    if fastest && facts.register_factors && SkinnyGemm::kernel(&shape.matrix, shape.rows).is_some() {
+        let cores = facts.cores.map_or(1, |cores| cores as usize);
+        choices.push(Choice::Skinny(SkinnyGemm::parts(cores, shape.rows, &shape.matrix)));
+    }
     // Its order of additions is another than that of the tiles, which take any number of rows.
     if fastest && Gemv::kernel(&shape.matrix, shape.rows).is_some() {
         choices.push(Choice::Gemv);
@@ -174,8 +191,7 @@ pub fn candidates(shape: &Shape, facts: &DeviceFacts, answers: Answers) -> Array
     }
     // The head as f16 would take a gigabyte of scratch.
     let scratch = outputs < MANY_OUTPUTS;
-    if fastest && scratch && shape.rows > MOST_ROWS && !shape.bias && matches!(facts.family, Family::Apple(_))
-    {
+    if fastest && scratch && shape.rows > MOST_ROWS && facts.matrix_library {
         choices.push(Choice::System);
     }
     choices

@@ -47,9 +47,11 @@ headers![
     "common/format_ternary.h",
     "common/gemv.h",
     "common/gemm.h",
+    "common/gemm_skinny.h",
     "common/gemm_tensor.h",
     "common/gemm_tile.h",
     "common/grids.h",
+    "common/matrix_unit.h",
     "common/moe_gemv.h",
     "common/weights.h",
     "common/gemv_generic.h",
@@ -61,19 +63,32 @@ headers![
     "common/rows.h",
     "common/search.h",
     "common/shares.h",
+    "common/skinny_k.h",
+    "common/skinny_legacy.h",
+    "common/skinny_plain.h",
     "common/spread.h",
     "common/team.h",
     "common/tile.h",
+    "common/tile_mma.h",
+    "common/tile_mma_multiply.h",
+    "common/tile_simdgroup.h",
     "common/unpack.h",
 ];
 
 /// What the sources include that are written in Metal 4.
 const TENSOR_HEADER: &str = "#include <metal_tensor>";
+/// Those that hold factors of NVIDIA's matrix unit in registers include one of these.
+const SKINNY_HEADERS: &str = "#include \"common/skinny_";
 
 impl KernelSource {
     /// Whether its kernels run only on devices with [`crate::device::DeviceFacts::tensor_operations`].
     pub fn needs_tensor_operations(&self) -> bool {
         self.text.contains(TENSOR_HEADER)
+    }
+
+    /// Whether its kernels run only on devices with [`crate::device::DeviceFacts::register_factors`].
+    pub fn needs_register_factors(&self) -> bool {
+        self.text.contains(SKINNY_HEADERS)
     }
 
     /// The whole text: the file with its headers in place.

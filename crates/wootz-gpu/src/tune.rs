@@ -8,7 +8,7 @@ use crate::case::values;
 use crate::device::{Command, Device, DeviceError, Dispatch, Profile, Slice};
 use crate::hazards::with_barriers;
 use crate::kernels::matrix::StoredMatrix;
-use crate::lower::matmul::{Product, choice_scratch_bytes};
+use crate::lower::matmul::{Product, Products};
 use crate::model::GpuModel;
 use crate::select::{Choice, Shape, candidates};
 
@@ -132,7 +132,7 @@ impl<'a> Bench<'a> {
             let matrix = family.matrices[0];
             let shape = Shape { rows, matrix, bias: family.bias };
             for choice in candidates(&shape, &facts, crate::select::Answers::Fastest) {
-                scratch = scratch.max(choice_scratch_bytes(choice, rows, &matrix));
+                scratch = scratch.max(Products::scratch_bytes(rows, &[(choice, matrix)]));
             }
         }
         let mut slice = |length: usize| {
@@ -148,15 +148,20 @@ impl<'a> Bench<'a> {
         Ok(Bench { device, input, bias, out, scratch })
     }
 
-    fn product(&self, matrix: StoredMatrix, rows: usize, bias: bool) -> Product {
-        Product {
-            rows,
-            matrix,
-            bias: bias.then(|| self.bias.part(0, 4 * matrix.rows)),
-            input: self.input.part(0, 4 * rows * matrix.columns),
-            scratch: self.scratch,
-            out: self.out.part(0, 4 * rows * matrix.rows),
-        }
+    /// The launches of one product.
+    fn append(
+        &self,
+        choice: Choice,
+        matrix: StoredMatrix,
+        rows: usize,
+        bias: bool,
+        dispatches: &mut Vec<Dispatch>,
+    ) {
+        let bias = bias.then(|| self.bias.part(0, 4 * matrix.rows));
+        let out = self.out.part(0, 4 * rows * matrix.rows);
+        let input = self.input.part(0, 4 * rows * matrix.columns);
+        let products = &[Product { choice, matrix, bias, out }];
+        Products { rows, input, products, scratch: self.scratch }.append(dispatches);
     }
 
     /// Whether two choices compute the same with every matrix of a family. Both round the same factors, so only the
@@ -170,8 +175,8 @@ impl<'a> Bench<'a> {
         family: &Family,
     ) -> Result<bool, DeviceError> {
         for &matrix in &family.matrices {
-            let product = self.product(matrix, rows, family.bias);
-            let (found, expected) = (self.result(&product, one)?, self.result(&product, other)?);
+            let mut result = |choice| self.result(choice, matrix, rows, family.bias);
+            let (found, expected) = (result(one)?, result(other)?);
             if !near(&found, &expected) {
                 return Ok(false);
             }
@@ -180,12 +185,18 @@ impl<'a> Bench<'a> {
     }
 
     /// What a choice computes.
-    fn result(&mut self, product: &Product, choice: Choice) -> Result<Vec<f32>, DeviceError> {
-        let out = product.out;
+    fn result(
+        &mut self,
+        choice: Choice,
+        matrix: StoredMatrix,
+        rows: usize,
+        bias: bool,
+    ) -> Result<Vec<f32>, DeviceError> {
+        let out = self.out.part(0, 4 * rows * matrix.rows);
         // NaN, so that nothing is taken over from before.
         self.device.write(out, &vec![0xff; out.length])?;
         let mut dispatches = Vec::new();
-        product.append(choice, &mut dispatches);
+        self.append(choice, matrix, rows, bias, &mut dispatches);
         let submission = self.device.submit(&with_barriers(dispatches), Profile::Whole)?;
         self.device.wait(submission)?;
         let mut bytes = vec![0; out.length];
@@ -203,7 +214,7 @@ impl<'a> Bench<'a> {
     ) -> Result<f64, DeviceError> {
         let mut dispatches: Vec<Dispatch> = Vec::new();
         for &matrix in &family.matrices {
-            self.product(matrix, rows, family.bias).append(choice, &mut dispatches);
+            self.append(choice, matrix, rows, family.bias, &mut dispatches);
         }
         let kernels: Vec<_> = dispatches.iter().map(|dispatch| dispatch.kernel).collect();
         self.device.prepare(&kernels, &mut |_| ())?;

@@ -39,7 +39,20 @@ macro_rules! concepts {
 }
 
 concepts![
-    activation, attention, copy, embedding, gemm, gemv, kv_write, moe, norm, probe, residual, rope, sample,
+    activation,
+    attention,
+    copy,
+    embedding,
+    gemm,
+    gemm_skinny,
+    gemv,
+    kv_write,
+    moe,
+    norm,
+    probe,
+    residual,
+    rope,
+    sample,
 ];
 
 fn emulator(checks: Checks, schedule: Schedule) -> Emulator {

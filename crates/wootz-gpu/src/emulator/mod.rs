@@ -99,6 +99,8 @@ impl Emulator {
             bandwidth: None,
             half_rate: None,
             tensor_operations: true,
+            matrix_library: false,
+            register_factors: false,
             offset_alignment: memory::OFFSET_ALIGNMENT,
         };
         let memory = Memory::new(settings.memory, settings.checks);

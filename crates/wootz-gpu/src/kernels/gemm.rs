@@ -4,7 +4,7 @@
 //! formats whose columns are no whole groups of 16, [`TensorGemm`] the tensor operations of Metal 4, [`SystemGemm`] the
 //! device's own library.
 
-mod cases;
+pub(super) mod cases;
 mod grouped;
 mod plain;
 mod system;
@@ -14,7 +14,8 @@ use arrayvec::ArrayVec;
 
 pub use grouped::GroupedGemm;
 pub use plain::{PlainGemm, PlainStage};
-pub use system::SystemGemm;
+pub use system::{FinishRows, HalfInput, HalfRows, Order, SystemGemm};
+use system::{FinishRowsArguments, HalfRowsArguments};
 pub use tensor::TensorGemm;
 
 use super::Concept;
@@ -42,6 +43,7 @@ macro_rules! source {
 const STAGES: usize = 0;
 const COMBINE: usize = 1;
 const TENSOR: usize = 16;
+const SYSTEM: usize = 17;
 const SOURCES: &[KernelSource] = &[
     source!("gemm_stages.metal"),
     source!("gemm_combine.metal"),
@@ -60,6 +62,11 @@ const SOURCES: &[KernelSource] = &[
     source!("gemm_affine6.metal"),
     source!("gemm_affine8.metal"),
     source!("gemm_tensor.metal"),
+    KernelSource {
+        file: "gemm_system.metal",
+        text: include_str!("../../../../kernels/gemm_system.metal"),
+        arguments: &[HalfRowsArguments::MSL, FinishRowsArguments::MSL],
+    },
 ];
 
 /// The file that has a format's kernels.
@@ -260,7 +267,9 @@ impl Gemm {
                 // Rounding up may leave the last ones nothing.
                 let parts = columns.div_ceil(part);
                 let partial = scratch.part(0, Self::scratch_bytes(parts, self.rows, self.matrix.rows));
-                ArrayVec::from_iter([self.product(part, parts, partial, None), self.combine(parts, partial)])
+                let (rows, outputs) = (self.rows, self.matrix.rows);
+                let combine = Combine { parts, rows, outputs, partial, bias: self.bias, out: self.out };
+                ArrayVec::from_iter([self.product(part, parts, partial, None), combine.dispatch()])
             }
         }
     }
@@ -296,27 +305,47 @@ impl Gemm {
             },
         }
     }
+}
 
-    fn combine(&self, parts: usize, partial: Slice) -> Dispatch {
-        let (rows, outputs) = (self.rows, self.matrix.rows);
+/// `out = Σ_part partial[part] (+ bias)`, in order.
+#[derive(Debug, Clone, Copy)]
+pub struct Combine {
+    /// Parts: at least 1.
+    pub parts: usize,
+    /// Rows of out.
+    pub rows: usize,
+    /// Columns of out.
+    pub outputs: usize,
+    /// `[parts, rows, outputs]` f32.
+    pub partial: Slice,
+    /// `[outputs]` f32.
+    pub bias: Option<Slice>,
+    /// `[rows, outputs]` f32.
+    pub out: Slice,
+}
+
+impl Combine {
+    /// The launch.
+    pub fn dispatch(&self) -> Dispatch {
+        let &Combine { parts, rows, outputs, partial, bias, out } = self;
         let arguments = CombineArguments {
             parts: parts as u32,
             rows: rows as u32,
             outputs: outputs as u32,
-            has_bias: u32::from(self.bias.is_some()),
+            has_bias: u32::from(bias.is_some()),
         };
         let elements = (rows * outputs) as u64;
         Dispatch {
             kernel: Kernel { source: &SOURCES[COMBINE], entry: "gemm_combine" },
             arguments: ArrayVec::from_iter([
                 Argument::read(partial),
-                Argument::read(self.bias.unwrap_or(partial)),
-                Argument::write(self.out),
+                Argument::read(bias.unwrap_or(partial)),
+                Argument::write(out),
                 Argument::inline(&arguments),
             ]),
             grid: outputs_grid(rows, outputs),
             work: Work {
-                bytes_read: 4 * parts as u64 * elements + bias_bytes(self.bias, outputs),
+                bytes_read: 4 * parts as u64 * elements + bias_bytes(bias, outputs),
                 bytes_written: 4 * elements,
                 operations: parts as u64 * elements,
             },

@@ -7,6 +7,7 @@ pub mod attention;
 pub mod copy;
 pub mod embedding;
 pub mod gemm;
+pub mod gemm_skinny;
 pub mod gemv;
 pub mod kv_write;
 pub mod matrix;
@@ -38,6 +39,7 @@ pub const CONCEPTS: &[Concept] = &[
     copy::CONCEPT,
     embedding::CONCEPT,
     gemm::CONCEPT,
+    gemm_skinny::CONCEPT,
     gemv::CONCEPT,
     kv_write::CONCEPT,
     moe::CONCEPT,

@@ -14,7 +14,7 @@ use wootz_backend::ops::{Buffer, Heads, Op, Program, Projection, Rows, Weight};
 use wootz_spec::{Rope as RopeSpec, Span};
 
 pub use arena::Arena;
-pub use matmul::{Product, Selection};
+pub use matmul::{Product, Products, Selection};
 pub use step_data::{StepData, StepPlaces};
 
 use crate::device::{Dispatch, Slice};
@@ -177,11 +177,10 @@ impl StepLowering<'_> {
                 self.dispatches.push(launch.dispatch());
             }
             Op::Project { input, projections } => {
-                projections.iter().for_each(|projection| self.project(*input, projection));
+                self.project(*input, projections.iter());
             }
             Op::GateUp { input, gate, up, activation, out } => {
-                self.project(*input, gate);
-                self.project(*input, up);
+                self.project(*input, [gate, up].into_iter());
                 let (rows, width) = (self.rows(*out), self.width(*out));
                 let strided = |buffer| StridedRows { slice: self.slice(buffer), stride: width };
                 let (gate, up, out) = (strided(gate.out), strided(up.out), self.slice(*out));
@@ -215,22 +214,23 @@ impl StepLowering<'_> {
         }
     }
 
-    fn project(&mut self, input: Buffer, projection: &Projection) {
-        let rows = self.rows(projection.out);
+    fn project<'b>(&mut self, input: Buffer, projections: impl Iterator<Item = &'b Projection>) {
+        let rows = self.rows(input);
         if rows == 0 {
             return;
         }
-        let product = Product {
-            rows,
-            matrix: self.model.matrix(projection.matrix),
-            bias: projection.bias.map(|bias| self.model.vector(bias)),
-            input: self.slice(input),
-            scratch: self.model.places.products,
-            out: self.slice(projection.out),
+        let product = |projection: &Projection| {
+            let choices = self.model.choices[projection.matrix.0].as_ref();
+            Product {
+                choice: choices.expect("kernels for every product were chosen at load")[rows - 1],
+                matrix: self.model.matrix(projection.matrix),
+                bias: projection.bias.map(|bias| self.model.vector(bias)),
+                out: self.slice(projection.out),
+            }
         };
-        let choices = self.model.choices[projection.matrix.0].as_ref();
-        let choices = choices.expect("kernels for every product were chosen at load");
-        product.append(choices[rows - 1], &mut self.dispatches);
+        let products: Vec<Product> = projections.map(product).collect();
+        let (input, scratch) = (self.slice(input), self.model.places.products);
+        Products { rows, input, products: &products, scratch }.append(&mut self.dispatches);
     }
 
     /// One launch for the norms of a layer's query and key heads. The answer is whether they go together.

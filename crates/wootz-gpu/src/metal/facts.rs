@@ -57,6 +57,8 @@ pub fn read(device: &ProtocolObject<dyn MTLDevice>) -> Result<DeviceFacts, Devic
         bandwidth: chip.map(|chip| chip.bandwidth),
         half_rate: chip.map(|chip| chip.half_rate),
         tensor_operations: family >= FIRST_WITH_TENSOR_UNITS && compiles_tensor_operations(device),
+        matrix_library: true,
+        register_factors: false,
         offset_alignment: OFFSET_ALIGNMENT,
     })
 }

@@ -16,7 +16,9 @@ use super::{GpuMemory, GpuModel, STEP_BUFFERS, device_error, weights};
 use crate::choices::Choices;
 use crate::device::{Device, Kernel, Slice};
 use crate::kernels::attention::{HEAD_SIZES, PagedCache};
+use crate::kernels::gemm_skinny::SkinnyGemm;
 use crate::kernels::gemv::{Gemv, MOST_ROWS};
+use crate::kernels::matrix::StoredMatrix;
 use crate::lower::{Arena, Choosing, Lowering, Places, Selection, StepData, Weights, matmul, scratch_bytes};
 use crate::select::{Answers, Choice, Library, Shape};
 
@@ -164,7 +166,6 @@ impl Products {
     ) -> Result<Products, BackendError> {
         let mut choices: Choosing = vec![None; program.weights.len()];
         let mut known: HashMap<_, Arc<[Choice]>> = HashMap::new();
-        let mut scratch = 0;
         for projection in program.ops.iter().flat_map(Op::projections) {
             let weight = projection.matrix;
             let matrix = weights.matrices[weight.0].expect("a factor was loaded as a matrix");
@@ -174,7 +175,7 @@ impl Products {
                 Rows::Samples => limits.samples,
             };
             // Where a matrix begins decides which of two kernels reads it.
-            let reader = Gemv::kernel(&matrix, 1);
+            let reader = (Gemv::kernel(&matrix, 1), SkinnyGemm::kernel(&matrix, 1));
             let shape = (matrix.format, matrix.rows, matrix.columns, reader, bias, most);
             let table = match known.get(&shape) {
                 Some(table) => Arc::clone(table),
@@ -184,23 +185,38 @@ impl Products {
                         choice.ok_or_else(|| none_is_left(binding.tensor(weight)))
                     };
                     let table = (1..=most).map(choose).collect::<Result<Arc<[Choice]>, _>>()?;
-                    let bytes = table
-                        .iter()
-                        .zip(1..)
-                        .map(|(&choice, rows)| matmul::choice_scratch_bytes(choice, rows, &matrix));
-                    scratch = bytes.fold(scratch, usize::max);
                     known.insert(shape, Arc::clone(&table));
                     table
                 }
             };
             choices[weight.0] = Some(table);
         }
-        // Up to the largest batch of the kernel for few rows, each number has a kernel of its own.
+        let scratch = program.ops.iter().map(|op| product_scratch(op, &choices, weights)).max().unwrap_or(0);
+        // Up to the largest batch of the kernel for few rows, each number has a kernel of its own; beyond, a choice may stand
+        // for kernels of 16, 32 and 64 rows.
         let differs = |rows: usize| known.values().any(|table| table.get(rows - 1) != table.get(rows - 2));
-        let tells = |&rows: &usize| rows <= MOST_ROWS || rows == limits.rows || differs(rows);
+        let tells = |&rows: &usize| {
+            rows <= MOST_ROWS || (rows - 1).is_power_of_two() || rows == limits.rows || differs(rows)
+        };
         let telling_rows = (1..=limits.rows).filter(tells).collect();
         Ok(Products { choices, scratch, telling_rows })
     }
+}
+
+/// What the products of an op need, with as many rows as need most.
+fn product_scratch(op: &Op, choices: &Choosing, weights: &Weights) -> usize {
+    let tables: Vec<(&Arc<[Choice]>, StoredMatrix)> = op
+        .projections()
+        .filter_map(|projection| {
+            Some((choices[projection.matrix.0].as_ref()?, weights.matrices[projection.matrix.0]?))
+        })
+        .collect();
+    let most = tables.iter().map(|(table, _)| table.len()).min().unwrap_or(0);
+    let of = |rows: usize| {
+        let chosen = |(table, matrix): &(&Arc<[Choice]>, StoredMatrix)| (table[rows - 1], *matrix);
+        matmul::Products::scratch_bytes(rows, &tables.iter().map(chosen).collect::<Vec<_>>())
+    };
+    (1..=most).map(of).max().unwrap_or(0)
 }
 
 fn none_is_left(tensor: &Tensor) -> BackendError {

@@ -14,7 +14,7 @@ use wootz_spec::ModelSpec;
 pub use load::{GpuLoadProgress, GpuSettings};
 pub use weights::WeightBytes;
 
-use crate::device::{Device, DeviceError, Dispatch, Kernel, Profile, Slice};
+use crate::device::{Device, DeviceError, Dispatch, Kernel, Profile, Slice, Work};
 use crate::hazards::with_barriers;
 use crate::lower::{Lowering, StepData, StepPlaces};
 use pipeline::Draws;
@@ -31,6 +31,17 @@ pub struct GpuMemory {
     pub cache: u64,
     /// Activations, attention's scratch, and what is uploaded for a step.
     pub activations: u64,
+}
+
+/// What a launch took, and what it had to do.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TimedLaunch {
+    /// What ran.
+    pub kernel: Kernel,
+    /// How long.
+    pub seconds: f64,
+    /// What it costs at least.
+    pub work: Work,
 }
 
 /// A model on a device. All memory is set aside, and every kernel that its steps can use is compiled, when it is loaded.
@@ -114,6 +125,20 @@ impl GpuModel {
     fn page(&self, page: u32, bytes: usize) -> Result<Slice, BackendError> {
         let elements = self.cache().page_range(page, self.limits.pages, bytes)?;
         Ok(self.lowering.places.cache.pool.part(2 * elements.start, bytes))
+    }
+
+    /// Runs a step with a clock around each of its launches, which takes their overlap away.
+    ///
+    /// # Errors
+    /// As [`Model::forward`].
+    pub fn profile(&mut self, step: &Step) -> Result<Vec<TimedLaunch>, BackendError> {
+        step.validate(&self.limits)?;
+        let (dispatches, _) = self.encode(step, false)?;
+        let work: Vec<Work> = dispatches.iter().map(|dispatch| dispatch.work).collect();
+        let submission = self.device.submit(&with_barriers(dispatches), Profile::Kernels).map_err(failed)?;
+        let timing = self.device.wait(submission).map_err(failed)?;
+        let timed = timing.kernels.into_iter().zip(work);
+        Ok(timed.map(|((kernel, seconds), work)| TimedLaunch { kernel, seconds, work }).collect())
     }
 
     /// The launches of a step, as a plan would list them.

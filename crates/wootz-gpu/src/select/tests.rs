@@ -14,6 +14,8 @@ fn facts(family: Family, cores: Option<u32>) -> DeviceFacts {
         bandwidth: None,
         half_rate: None,
         tensor_operations: false,
+        matrix_library: family != Family::Emulator,
+        register_factors: matches!(family, Family::Nvidia(_)),
         offset_alignment: 4,
     }
 }
@@ -122,8 +124,73 @@ fn the_systems_library_is_used_when_asked_for_or_measured_faster() {
     assert_eq!(chosen(&many, &device, with(&choices, Library::Auto)), "system");
     assert_eq!(chosen(&many, &device, with(&choices, Library::Own)), "gemm_rows64");
     assert_eq!(chosen(&many, &facts(Family::Emulator, None), with(&choices, Library::System)), "gemm_rows64");
-    let biased = Shape { bias: true, ..many };
-    assert_eq!(chosen(&biased, &device, with(&choices, Library::System)), "gemm_rows64");
+    let nvidia = facts(Family::Nvidia(90), Some(132));
+    let none = Choices::default();
+    assert_eq!(chosen(&many, &nvidia, with(&none, Library::Auto)), "system");
+    assert_eq!(chosen(&many, &nvidia, with(&none, Library::Own)), "gemm_rows64");
+}
+
+#[test]
+fn few_rows_go_to_nvidias_matrix_unit() {
+    use TensorType as T;
+    let device = facts(Family::Nvidia(90), Some(132));
+    let choices = Choices::default();
+    let table = [
+        // The matrix is read once for up to 64 rows, in parts where it has too few outputs for all cores.
+        (T::Q4_K, 1, 4096, 4096, "gemm_skinny_parts1"),
+        (T::Q4_K, 8, 4096, 4096, "gemm_skinny_parts1"),
+        (T::Q4_K, 9, 4096, 4096, "gemm_skinny_parts8"),
+        (T::Q4_K, 32, 14336, 4096, "gemm_skinny_parts2"),
+        (T::Q4_K, 64, 14336, 4096, "gemm_skinny_parts1"),
+        (T::Q4_K, 64, 4096, 4096, "gemm_skinny_parts4"),
+        (T::Q4_K, 65, 4096, 4096, "system"),
+        (T::Q6_K, 1, 128_256, 4096, "gemm_skinny_parts1"),
+        (T::Q8_0, 1, 896, 896, "gemm_skinny_parts1"),
+        (T::F16, 64, 4096, 4096, "gemm_skinny_parts4"),
+        // A head as f16 would take too much memory.
+        (T::Q6_K, 65, 128_256, 4096, "gemm_rows64"),
+        // Formats and widths without such a kernel.
+        (T::Q4_0, 1, 4096, 4096, "gemv"),
+        (T::IQ2_XS, 8, 4096, 4096, "gemv"),
+        (T::Q4_0, 9, 4096, 4096, "system"),
+        (T::F16, 8, 100, 130, "gemv"),
+    ];
+    for (kind, rows, outputs, columns, expected) in table {
+        let found = chosen(&shape(kind, rows, outputs, columns), &device, rules(&choices));
+        assert_eq!(found, expected, "{kind} {rows}x{outputs}x{columns}");
+    }
+}
+
+#[test]
+fn skinny_kernels_are_nvidias_and_never_reproducible() {
+    let choices = Choices::default();
+    let reproducible = Rules { answers: Answers::Reproducible, ..rules(&choices) };
+    let is_skinny = |choice: &Choice| matches!(choice, Choice::Skinny(_));
+    for rows in 1..=64 {
+        let shape = shape(TensorType::Q4_K, rows, 4096, 4096);
+        for other in [Family::Apple(9), Family::Emulator] {
+            let candidates = candidates(&shape, &facts(other, Some(40)), Answers::Fastest);
+            assert!(!candidates.iter().any(is_skinny), "{other:?}, {rows} rows");
+        }
+        let nvidia = facts(Family::Nvidia(90), Some(132));
+        let choice = choose(&shape, &nvidia, reproducible);
+        assert!(matches!(choice, Some(Choice::Tiles(_))), "{rows} rows: {choice:?}");
+    }
+}
+
+#[test]
+fn a_skinny_kernel_gives_way_to_a_measured_winner_and_when_excluded() {
+    let nvidia = facts(Family::Nvidia(90), Some(132));
+    let mut choices = Choices::default();
+    let one = shape(TensorType::Q4_K, 1, 4096, 4096);
+    choices.winners.insert(one.key(), "gemv".into());
+    assert_eq!(chosen(&one, &nvidia, rules(&choices)), "gemv");
+    choices.winners.clear();
+    choices.excluded.insert("gemm_skinny_q4_k".into());
+    assert_eq!(chosen(&one, &nvidia, rules(&choices)), "gemv");
+    // The kernels for more rows are others.
+    let more = shape(TensorType::Q4_K, 9, 4096, 4096);
+    assert_eq!(chosen(&more, &nvidia, rules(&choices)), "gemm_skinny_parts8");
 }
 
 #[test]

@@ -5,10 +5,10 @@ use wootz_backend::cpu::reference;
 use wootz_weights::TensorType;
 
 use super::{
-    Columns, Gemm, GemmTile, GroupedGemm, PlainGemm, PlainStage, SystemGemm, TensorGemm, has_all_tiles,
-    source_of,
+    Columns, FinishRows, Gemm, GemmTile, GroupedGemm, HalfInput, HalfRows, Order, PlainGemm, PlainStage,
+    SystemGemm, TensorGemm, has_all_tiles, source_of,
 };
-use crate::case::{Case, Tolerance, values};
+use crate::case::{Case, Check, Tolerance, values};
 use crate::device::Slice;
 use crate::formats::readable;
 use crate::formats::sample::Sample;
@@ -51,26 +51,29 @@ pub fn cases() -> Vec<Case> {
         cases.push(plain_case(PlainStage::Tiled, format, 35, 37, 43));
     }
     cases.push(plain_case(PlainStage::Tiled, F16, 1, 1, 1));
-    cases.push(system_case());
+    cases.extend([(5, 1.0), (4, 1.0), (3, 1.0e6)].map(|(rows, scale)| system_case(rows, scale)));
+    cases.extend([1, 3, 96, 2051].map(|columns| half_rows_case(Order::Natural, columns)));
+    cases.extend([4, 1028].map(|columns| half_rows_case(Order::Interleaved, columns)));
+    cases.extend([false, true].map(finish_rows_case));
     cases
 }
 
 /// What a product is checked with.
-struct Product {
-    sample: Sample,
+pub struct Product {
+    pub sample: Sample,
     input: Vec<f32>,
     bias: Option<Vec<f32>>,
 }
 
 impl Product {
     /// Every second format's product has a bias, so that both are tried with every tile.
-    fn new(format: MatrixFormat, rows: usize, outputs: usize, columns: usize) -> Product {
+    pub fn new(format: MatrixFormat, rows: usize, outputs: usize, columns: usize) -> Product {
         let bias = (rows.is_multiple_of(2)).then(|| values(outputs, 13));
         Product { sample: Sample::new(format, outputs, columns, 11), input: values(rows * columns, 12), bias }
     }
 
     /// One whose rows grow from `scale` to 2¹⁶ times as much.
-    fn growing(rows: usize, outputs: usize, columns: usize, scale: f32) -> Product {
+    pub fn growing(rows: usize, outputs: usize, columns: usize, scale: f32) -> Product {
         let mut product = Product::new(F16, rows, outputs, columns);
         for (index, value) in product.input.iter_mut().enumerate() {
             *value *= scale * ((index % columns) as f32 / 10.0).exp2();
@@ -78,7 +81,7 @@ impl Product {
         product
     }
 
-    fn expected(&self) -> Vec<f32> {
+    pub fn expected(&self) -> Vec<f32> {
         let (columns, outputs) = (self.sample.columns, self.sample.rows);
         let mut out = vec![0.0; self.input.len() / columns * outputs];
         reference::linear(&self.input, columns, &self.sample.decoded, self.bias.as_deref(), &mut out);
@@ -89,7 +92,7 @@ impl Product {
     /// to f16 changes a factor by 2⁻¹¹ of it at most, √⅓ of that typically, so a product by 2⁻¹¹ · 0.82: sums are off by
     /// that times `norm` typically, and 2⁻⁸ · `norm` is ten times as much. With factors in f32 what is left is the order
     /// of the sum: 2⁻²⁴ of it for each of up to 256 additions, as a random walk 2⁻²⁰; ten times that is below 2⁻¹⁶.
-    fn tolerance(&self, factors: Factors) -> Tolerance {
+    pub fn tolerance(&self, factors: Factors) -> Tolerance {
         let columns = self.sample.columns;
         let squares = |values: &[f32]| -> Vec<f64> {
             values.iter().map(|&value| f64::from(value) * f64::from(value)).collect()
@@ -110,8 +113,13 @@ impl Product {
     }
 
     fn store(&self, case: &mut Case) -> Stored {
+        self.store_shifted(case, 1)
+    }
+
+    /// With the matrix so many times its alignment behind its buffer's begin.
+    pub fn store_shifted(&self, case: &mut Case, shift: usize) -> Stored {
         Stored {
-            matrix: self.sample.store(case, 1),
+            matrix: self.sample.store(case, shift),
             bias: self.bias.as_ref().map(|bias| case.input("bias", bias)),
             input: case.input("input", &self.input),
         }
@@ -120,7 +128,7 @@ impl Product {
 
 /// What is multiplied.
 #[derive(Clone, Copy)]
-enum Factors {
+pub enum Factors {
     F16,
     F32,
 }
@@ -131,10 +139,10 @@ impl Factors {
     }
 }
 
-struct Stored {
-    matrix: StoredMatrix,
-    bias: Option<Slice>,
-    input: Slice,
+pub struct Stored {
+    pub matrix: StoredMatrix,
+    pub bias: Option<Slice>,
+    pub input: Slice,
 }
 
 /// The fewest columns that are whole blocks, and for small blocks end within a step.
@@ -248,13 +256,67 @@ fn plain_case(stage: PlainStage, format: MatrixFormat, rows: usize, outputs: usi
     case
 }
 
-fn system_case() -> Case {
-    let (rows, outputs, columns) = (5, 9, 96);
-    let mut case = Case::new("the system's product");
-    let product = Product::new(Q8_0, rows, outputs, columns);
-    let Stored { matrix, input, .. } = product.store(&mut case);
+/// With an even number of rows there is a bias.
+fn system_case(rows: usize, scale: f32) -> Case {
+    let (outputs, columns) = (9, 96);
+    let mut case = Case::new(format!("the system's product of {rows} rows about {scale}"));
+    let mut product = Product::new(Q8_0, rows, outputs, columns);
+    product.input.iter_mut().for_each(|value| *value *= scale);
+    let Stored { matrix, bias, input } = product.store(&mut case);
     let out = case.output_f32("out", product.expected(), product.tolerance(Factors::F16));
-    let scratch = case.scratch("f16", SystemGemm::scratch_bytes(rows, outputs, columns));
-    case.dispatch(SystemGemm { rows, matrix, input, scratch, out }.dispatches());
+    let halves = HalfInput::within(case.scratch("halves", HalfInput::bytes(rows, columns)), rows, columns);
+    let scratch = case.scratch("f16", SystemGemm::scratch_bytes(outputs, columns));
+    case.dispatch([HalfRows { order: Order::Natural, rows, columns, input, out: halves }.dispatch()]);
+    case.dispatch(SystemGemm { rows, matrix, bias, input: halves, scratch, out }.dispatches());
+    case
+}
+
+/// Rows that f16 holds, and rows that it holds only after they were scaled.
+fn half_rows_case(order: Order, columns: usize) -> Case {
+    let mut case = Case::new(format!("half rows of {columns}, {order:?}"));
+    let scales: [f32; 8] = [1.0, 0.0625, 32768.0, 40000.0, 1.0e9, 3.0e38, 0.03, 1.0e-36];
+    let mut rows: Vec<f32> = values(scales.len() * columns, 5);
+    let (mut halves, mut inverses) = (Vec::new(), Vec::new());
+    for (row, scale) in rows.chunks_exact_mut(columns).zip(scales) {
+        // The first is the greatest.
+        row.iter_mut().for_each(|value| *value = value.clamp(-0.99, 0.99) * scale);
+        row[0] = scale;
+        let exponent = scale.log2().floor() as i32;
+        let fits = (0.0625..=32768.0).contains(&scale);
+        let factor = if fits { 1.0 } else { 2.0_f32.powi((14 - exponent).min(127)) };
+        if order == Order::Interleaved {
+            row.chunks_exact_mut(4).for_each(|four| four.swap(1, 2));
+        }
+        halves.extend(row.iter().flat_map(|value| f16::from_f32(value * factor).to_le_bytes()));
+        inverses.push(1.0 / factor);
+    }
+    let count = scales.len();
+    if order == Order::Interleaved {
+        rows.chunks_exact_mut(4).for_each(|four| four.swap(1, 2));
+    }
+    let input = case.input("input", &rows);
+    let halves = case.buffer("out", vec![0xff; halves.len()], Check::Bytes(halves));
+    let inverse = case.output_f32("inverse", inverses, Tolerance { absolute: 0.0, relative: 0.0 });
+    let out = HalfInput { halves, inverse };
+    case.dispatch([HalfRows { order, rows: count, columns, input, out }.dispatch()]);
+    case
+}
+
+fn finish_rows_case(with_bias: bool) -> Case {
+    let mut case = Case::new(if with_bias { "finish rows with a bias" } else { "finish rows" });
+    let (inverses, outputs) = ([1.0_f32, 4.0, 0.5], 300);
+    let before = values(inverses.len() * outputs, 6);
+    let bias = values(outputs, 7);
+    let finished = before.iter().enumerate().map(|(index, value)| {
+        let sum = value * inverses[index / outputs];
+        if with_bias { sum + bias[index % outputs] } else { sum }
+    });
+    let expected: Vec<u8> = finished.flat_map(f32::to_le_bytes).collect();
+    let bytes = before.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let out = case.buffer("out", bytes, Check::Bytes(expected));
+    let inverse = case.input("inverse", &inverses);
+    let bias = case.input("bias", &bias);
+    let bias = with_bias.then_some(bias);
+    case.dispatch([FinishRows { rows: inverses.len(), outputs, inverse, bias, out }.dispatch()]);
     case
 }

@@ -1,22 +1,47 @@
-//! A product by the device's own library.
+//! A product by the device's own library: `kernels/gemm_system.metal` around it.
 
 use arrayvec::ArrayVec;
 
-use crate::device::{Dispatch, Slice};
-use crate::kernels::copy::{Convert, DequantizeToHalf, Number};
+use super::{SOURCES, SYSTEM, bias_bytes};
+use crate::device::{Argument, Dispatch, Grid, Kernel, Slice, Work};
+use crate::kernel_args;
+use crate::kernels::copy::DequantizeToHalf;
 use crate::kernels::matrix::StoredMatrix;
 use crate::product::MatrixProduct;
 
-/// `out[m] = matrix · input[m]`, both made f16 first. Inputs beyond 65504 become infinite, so this is for those who ask
-/// for it, and for devices where it was measured to be faster.
+kernel_args! {
+    /// Arguments of `half_rows`.
+    pub struct HalfRowsArguments {
+        /// Of a row.
+        columns: u32,
+    }
+}
+
+kernel_args! {
+    /// Arguments of `finish_rows`.
+    pub struct FinishRowsArguments {
+        /// Of a row.
+        outputs: u32,
+        /// Whether there is a bias.
+        has_bias: u32,
+    }
+}
+
+/// Threads of a threadgroup.
+const THREADS: usize = 256;
+
+/// `out[m] = matrix · input[m] (+ bias)`, with both factors made f16 first; rows beyond what f16 holds are scaled down by a
+/// power of two, and their results up again.
 #[derive(Debug, Clone, Copy)]
 pub struct SystemGemm {
     /// Rows of input and out: at least 1.
     pub rows: usize,
-    /// `[outputs, columns]`, of any format that kernels read. There is no bias.
+    /// `[outputs, columns]`, of any format that kernels read.
     pub matrix: StoredMatrix,
-    /// `[rows, columns]` f32.
-    pub input: Slice,
+    /// `[outputs]` f32.
+    pub bias: Option<Slice>,
+    /// The input as f16, in its natural order.
+    pub input: HalfInput,
     /// Of [`SystemGemm::scratch_bytes`], at a multiple of 16 bytes.
     pub scratch: Slice,
     /// `[rows, outputs]` f32.
@@ -24,26 +49,137 @@ pub struct SystemGemm {
 }
 
 impl SystemGemm {
-    /// Bytes of scratch: the input and the matrix as f16.
-    pub const fn scratch_bytes(rows: usize, outputs: usize, columns: usize) -> usize {
-        Self::input_bytes(rows, columns) + 2 * outputs * columns
+    /// Bytes of scratch: the matrix as f16.
+    pub const fn scratch_bytes(outputs: usize, columns: usize) -> usize {
+        2 * outputs * columns
     }
 
-    const fn input_bytes(rows: usize, columns: usize) -> usize {
-        (2 * rows * columns).next_multiple_of(256)
-    }
-
-    /// The launches: two conversions, which don't depend on each other, and the product of what they wrote.
+    /// The launches: the matrix's conversion, the product of f16, and its end.
     pub fn dispatches(&self) -> ArrayVec<Dispatch, 3> {
-        let &SystemGemm { rows, matrix, input, scratch, out } = self;
+        let &SystemGemm { rows, matrix, bias, input, scratch, out } = self;
         let (outputs, inner) = (matrix.rows, matrix.columns);
-        let left = scratch.part(0, 2 * rows * inner);
-        let right = scratch.part(Self::input_bytes(rows, inner), 2 * outputs * inner);
-        let (from, to) = (Number::F32, Number::F16);
+        let right = scratch.part(0, Self::scratch_bytes(outputs, inner));
         ArrayVec::from_iter([
-            Convert { from, to, count: rows * inner, input, out: left }.dispatch(),
             DequantizeToHalf { matrix, out: right }.dispatch(),
-            MatrixProduct { rows, columns: outputs, inner, left, right, out }.dispatch(),
+            MatrixProduct { rows, columns: outputs, inner, left: input.halves, right, out }.dispatch(),
+            FinishRows { rows, outputs, inverse: input.inverse, bias, out }.dispatch(),
         ])
+    }
+}
+
+/// How the elements of a row follow each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Order {
+    /// As they are.
+    Natural,
+    /// 0 2 1 3 of each four, as [`SkinnyGemm`](crate::kernels::gemm_skinny::SkinnyGemm) multiplies them.
+    Interleaved,
+}
+
+/// Rows as f16, each multiplied with a power of two.
+#[derive(Debug, Clone, Copy)]
+pub struct HalfInput {
+    /// `[rows, columns]` f16.
+    pub halves: Slice,
+    /// `[rows]` f32: 1 / the powers.
+    pub inverse: Slice,
+}
+
+impl HalfInput {
+    /// Bytes that rows take as f16 with their powers.
+    pub const fn bytes(rows: usize, columns: usize) -> usize {
+        Self::inverse_bytes(rows) + (2 * rows * columns).next_multiple_of(256)
+    }
+
+    /// Where rows lie in memory of [`HalfInput::bytes`].
+    pub fn within(memory: Slice, rows: usize, columns: usize) -> HalfInput {
+        let inverse = memory.part(0, 4 * rows);
+        HalfInput { halves: memory.part(Self::inverse_bytes(rows), 2 * rows * columns), inverse }
+    }
+
+    const fn inverse_bytes(rows: usize) -> usize {
+        (4 * rows).next_multiple_of(256)
+    }
+}
+
+/// `out[r] = f16(input[r] · scale)` and `inverse[r] = 1 / scale`, with the power of two that takes the row to where f16 is
+/// exact.
+#[derive(Debug, Clone, Copy)]
+pub struct HalfRows {
+    /// Of the result.
+    pub order: Order,
+    /// Rows: at least 1.
+    pub rows: usize,
+    /// Of a row; of [`Order::Interleaved`] a multiple of 4.
+    pub columns: usize,
+    /// `[rows, columns]` f32.
+    pub input: Slice,
+    /// The result.
+    pub out: HalfInput,
+}
+
+impl HalfRows {
+    /// The launch.
+    pub fn dispatch(&self) -> Dispatch {
+        let &HalfRows { order, rows, columns, input, out } = self;
+        let entry = match order {
+            Order::Natural => "half_rows",
+            Order::Interleaved => "half_rows_interleaved",
+        };
+        Dispatch {
+            kernel: Kernel { source: &SOURCES[SYSTEM], entry },
+            arguments: ArrayVec::from_iter([
+                Argument::read(input),
+                Argument::write(out.halves),
+                Argument::write(out.inverse),
+                Argument::inline(&HalfRowsArguments { columns: columns as u32 }),
+            ]),
+            grid: Grid { threadgroups: [rows as u32, 1, 1], threads: [THREADS as u32, 1, 1] },
+            work: Work {
+                bytes_read: 4 * (rows * columns) as u64,
+                bytes_written: (2 * rows * columns + 4 * rows) as u64,
+                operations: 2 * (rows * columns) as u64,
+            },
+        }
+    }
+}
+
+/// `out[r, n] = out[r, n] · inverse[r] (+ bias[n])`.
+#[derive(Debug, Clone, Copy)]
+pub struct FinishRows {
+    /// Rows: at least 1.
+    pub rows: usize,
+    /// Of a row.
+    pub outputs: usize,
+    /// `[rows]` f32.
+    pub inverse: Slice,
+    /// `[outputs]` f32.
+    pub bias: Option<Slice>,
+    /// `[rows, outputs]` f32.
+    pub out: Slice,
+}
+
+impl FinishRows {
+    /// The launch.
+    pub fn dispatch(&self) -> Dispatch {
+        let &FinishRows { rows, outputs, inverse, bias, out } = self;
+        let arguments = FinishRowsArguments { outputs: outputs as u32, has_bias: u32::from(bias.is_some()) };
+        // Nearly always it has nothing to do but to add a bias.
+        let touched = if bias.is_some() { 4 * (rows * outputs) as u64 } else { 0 };
+        Dispatch {
+            kernel: Kernel { source: &SOURCES[SYSTEM], entry: "finish_rows" },
+            arguments: ArrayVec::from_iter([
+                Argument::update(out),
+                Argument::read(inverse),
+                Argument::read(bias.unwrap_or(inverse)),
+                Argument::inline(&arguments),
+            ]),
+            grid: Grid { threadgroups: [rows as u32, 1, 1], threads: [THREADS as u32, 1, 1] },
+            work: Work {
+                bytes_read: touched + 4 * rows as u64 + bias_bytes(bias, outputs),
+                bytes_written: touched,
+                operations: touched / 2,
+            },
+        }
     }
 }

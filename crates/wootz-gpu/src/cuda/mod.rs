@@ -1,0 +1,320 @@
+//! NVIDIA GPUs, through the driver: the kernels' text was compiled to PTX before, and the driver compiles that for the
+//! GPU at hand.
+//!
+//! Everything runs in one stream, in order. A list of commands that comes again becomes a graph: there, launches between
+//! two barriers run beside each other, except in one with products of cuBLAS. Copies from the host go into the
+//! same stream (small ones are staged by the driver, which returns at once); copies to the host have a stream of their own,
+//! so that reading a finished step does not wait for the one under way.
+
+mod driver;
+mod graph;
+mod graphs;
+mod library;
+mod memory;
+mod programs;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use wootz_weights::MappedFile;
+
+use crate::device::{
+    Argument, BufferId, Command, Device, DeviceError, DeviceFacts, Dispatch, Family, Kernel, Profile, Slice,
+    Submission, Timing,
+};
+use crate::product::{self, MatrixProduct};
+pub use driver::has;
+use driver::{Context, Event, Stream};
+use graph::{Graph, GraphBuilder};
+use graphs::{Graphs, Next};
+use library::MatrixLibrary;
+use memory::Memory;
+pub use programs::Program;
+use programs::{Function, Parameter, Programs};
+
+/// Bytes that a buffer's offset in an argument is a multiple of: what Metal asks for, and what the kernels are written for.
+const OFFSET_ALIGNMENT: usize = 4;
+
+/// A GPU of NVIDIA's.
+pub struct Cuda {
+    // Dropped in this order: what was made in the context goes before it.
+    waiting: VecDeque<UnderWay>,
+    graphs: Graphs,
+    library: Option<MatrixLibrary>,
+    programs: Programs,
+    memory: Memory,
+    work: Stream,
+    copies: Stream,
+    context: Arc<Context>,
+    facts: DeviceFacts,
+    next: u64,
+}
+
+/// A submission whose end nobody has waited for.
+struct UnderWay {
+    submission: Submission,
+    begun: Event,
+    /// The end of each dispatch with [`Profile::Kernels`].
+    kernels: Vec<(Kernel, Event)>,
+    ended: Event,
+}
+
+impl Cuda {
+    /// The GPU of a number, with the kernels' programs by the name of their file.
+    ///
+    /// # Errors
+    /// [`DeviceError::Absent`] without a driver or such a GPU.
+    pub fn open(number: u32, programs: Vec<Program>) -> Result<Self, DeviceError> {
+        let context = Arc::new(Context::open(number)?);
+        let properties = context.properties()?;
+        let (work, copies) = (Stream::new(&context)?, Stream::new(&context)?);
+        let library = MatrixLibrary::open(&context, &work);
+        let facts = DeviceFacts {
+            name: properties.name,
+            family: Family::Nvidia(properties.capability),
+            driver: format!("CUDA driver {}.{}", properties.driver / 1000, properties.driver % 1000 / 10),
+            cores: Some(properties.multiprocessors),
+            memory: properties.memory,
+            buffer_bytes: properties.memory,
+            bandwidth: None,
+            half_rate: None,
+            tensor_operations: false,
+            matrix_library: library.is_some(),
+            register_factors: true,
+            offset_alignment: OFFSET_ALIGNMENT,
+        };
+        let programs = Programs::new(&context, programs);
+        let memory = Memory::new(&context, facts.name.clone());
+        Ok(Self {
+            waiting: VecDeque::new(),
+            graphs: Graphs::default(),
+            library,
+            programs,
+            memory,
+            work,
+            copies,
+            context,
+            facts,
+            next: 0,
+        })
+    }
+
+    /// Puts launches into the stream.
+    fn launch_all(&mut self, commands: &[Command]) -> Result<(), DeviceError> {
+        let mut launches = Launches {
+            programs: &mut self.programs,
+            memory: &self.memory,
+            library: self.library.as_ref(),
+            work: &self.work,
+        };
+        commands.iter().filter_map(Command::dispatch).try_for_each(|dispatch| launches.launch(dispatch))
+    }
+
+    /// The same launches as a graph.
+    fn build(&mut self, commands: &[Command]) -> Result<Graph, DeviceError> {
+        let mut launches = Launches {
+            programs: &mut self.programs,
+            memory: &self.memory,
+            library: self.library.as_ref(),
+            work: &self.work,
+        };
+        // What a library launches is known only by watching it.
+        if commands.iter().filter_map(Command::dispatch).any(|dispatch| MatrixProduct::of(dispatch).is_some())
+        {
+            let mut dispatches = commands.iter().filter_map(Command::dispatch);
+            return self.work.capture(|| dispatches.try_for_each(|dispatch| launches.launch(dispatch)));
+        }
+        let mut builder = GraphBuilder::new(&self.context)?;
+        for command in commands {
+            match command {
+                Command::Barrier => builder.barrier(),
+                Command::Dispatch(dispatch) => {
+                    let (function, mut values) = launches.bind(dispatch)?;
+                    builder
+                        .launch(function, dispatch.grid, &mut values)
+                        .map_err(|error| refused(dispatch, error))?;
+                }
+            }
+        }
+        builder.finish()
+    }
+
+    /// Starts commands, as a graph where they have come before.
+    fn start(&mut self, commands: &[Command]) -> Result<(), DeviceError> {
+        let key = match self.graphs.next(commands) {
+            Next::Start(graph) => return self.work.start(graph),
+            Next::Build(key) => key,
+            Next::Launch => return self.launch_all(commands),
+        };
+        let graph = self.build(commands)?;
+        self.work.start(self.graphs.keep(key, commands, graph))
+    }
+}
+
+/// What launches take.
+struct Launches<'a> {
+    programs: &'a mut Programs,
+    memory: &'a Memory,
+    library: Option<&'a MatrixLibrary>,
+    work: &'a Stream,
+}
+
+impl Launches<'_> {
+    /// Puts a dispatch into the stream.
+    fn launch(&mut self, dispatch: &Dispatch) -> Result<(), DeviceError> {
+        if let Some(product) = MatrixProduct::of(dispatch) {
+            let mistake = |reason: &str| DeviceError::Launch {
+                kernel: format!("{:?}", dispatch.kernel),
+                reason: reason.to_owned(),
+            };
+            let library = self.library.ok_or_else(|| mistake("cuBLAS is not installed"))?;
+            let address = |slice| self.memory.address(slice);
+            return library.multiply(
+                &product,
+                address(product.left)?,
+                address(product.right)?,
+                address(product.out)?,
+            );
+        }
+        let work = self.work;
+        let (function, mut values) = self.bind(dispatch)?;
+        work.launch(function, dispatch.grid, &mut values).map_err(|error| refused(dispatch, error))
+    }
+
+    /// A kernel and its parameters, each in words of eight bytes.
+    fn bind(&mut self, dispatch: &Dispatch) -> Result<(&Function, Vec<Vec<u64>>), DeviceError> {
+        let mistake = |reason| DeviceError::Launch { kernel: format!("{:?}", dispatch.kernel), reason };
+        let function = self.programs.function(dispatch.kernel)?;
+        if dispatch.arguments.len() != function.parameters.len() {
+            let (found, wanted) = (dispatch.arguments.len(), function.parameters.len());
+            return Err(mistake(format!("it has {found} arguments and takes {wanted}")));
+        }
+        let mut values: Vec<Vec<u64>> = Vec::with_capacity(dispatch.arguments.len());
+        for (place, (argument, parameter)) in dispatch.arguments.iter().zip(&function.parameters).enumerate()
+        {
+            values.push(match (argument, parameter) {
+                (Argument::Buffer(slice, _), Parameter::Address) => vec![self.memory.address(*slice)?],
+                (Argument::Inline(bytes), Parameter::Struct) => {
+                    let mut words = vec![0u64; bytes.len().div_ceil(8)];
+                    bytemuck::cast_slice_mut(&mut words)[..bytes.len()].copy_from_slice(bytes);
+                    words
+                }
+                (Argument::Buffer(..), Parameter::Struct) => {
+                    return Err(mistake(format!(
+                        "argument {place} is memory, but the kernel takes a struct"
+                    )));
+                }
+                (Argument::Inline(_), Parameter::Address) => {
+                    return Err(mistake(format!(
+                        "argument {place} is a struct, but the kernel takes memory"
+                    )));
+                }
+            });
+        }
+        Ok((function, values))
+    }
+}
+
+/// The driver's word on a launch, with the kernel's name.
+fn refused(dispatch: &Dispatch, error: DeviceError) -> DeviceError {
+    match error {
+        DeviceError::Fault { message, .. } => {
+            DeviceError::Launch { kernel: format!("{:?}", dispatch.kernel), reason: message }
+        }
+        other => other,
+    }
+}
+
+impl Device for Cuda {
+    fn facts(&self) -> &DeviceFacts {
+        &self.facts
+    }
+
+    fn allocate(&mut self, bytes: usize, purpose: &'static str) -> Result<BufferId, DeviceError> {
+        self.memory.allocate(bytes, purpose)
+    }
+
+    fn map(&mut self, file: &Arc<MappedFile>) -> Result<BufferId, DeviceError> {
+        let buffer = self.memory.allocate(file.bytes().len(), "the weights")?;
+        let whole = Slice { buffer, offset: 0, length: file.bytes().len() };
+        self.write(whole, file.bytes())?;
+        Ok(buffer)
+    }
+
+    fn release(&mut self, buffer: BufferId) {
+        // What is under way may still use it. A fault shows when somebody waits for its submission.
+        let _ = self.work.synchronize();
+        self.graphs.clear();
+        self.memory.release(buffer);
+    }
+
+    fn write(&mut self, to: Slice, bytes: &[u8]) -> Result<(), DeviceError> {
+        let address = self.memory.address_for_copy(to, bytes.len())?;
+        self.work.copy_in(address, bytes)
+    }
+
+    fn read(&mut self, from: Slice, bytes: &mut [u8]) -> Result<(), DeviceError> {
+        let address = self.memory.address_for_copy(from, bytes.len())?;
+        self.copies.copy_out(bytes, address)
+    }
+
+    fn prepare(&mut self, kernels: &[Kernel], progress: &mut dyn FnMut(usize)) -> Result<(), DeviceError> {
+        let ours = |kernel: &&Kernel| kernel.source.file != product::SYSTEM.file;
+        let kernels: Vec<Kernel> = kernels.iter().filter(ours).copied().collect();
+        self.programs.prepare(&kernels, progress)
+    }
+
+    fn submit(&mut self, commands: &[Command], profile: Profile) -> Result<Submission, DeviceError> {
+        let begun = Event::new(&self.context)?;
+        self.work.record(&begun)?;
+        let mut kernels = Vec::new();
+        match profile {
+            Profile::Whole => self.start(commands)?,
+            Profile::Kernels => {
+                for command in commands {
+                    let Some(dispatch) = command.dispatch() else { continue };
+                    self.launch_all(std::slice::from_ref(command))?;
+                    let ended = Event::new(&self.context)?;
+                    self.work.record(&ended)?;
+                    kernels.push((dispatch.kernel, ended));
+                }
+            }
+        }
+        let ended = Event::new(&self.context)?;
+        self.work.record(&ended)?;
+        let submission = Submission(self.next);
+        self.next += 1;
+        self.waiting.push_back(UnderWay { submission, begun, kernels, ended });
+        Ok(submission)
+    }
+
+    fn wait(&mut self, submission: Submission) -> Result<Timing, DeviceError> {
+        let mut timing = Timing::default();
+        while self.waiting.front().is_some_and(|first| first.submission <= submission) {
+            let Some(done) = self.waiting.pop_front() else { break };
+            done.ended.synchronize()?;
+            let mut before = &done.begun;
+            let mut kernels = Vec::with_capacity(done.kernels.len());
+            for (kernel, ended) in &done.kernels {
+                kernels.push((*kernel, ended.seconds_since(before)?));
+                before = ended;
+            }
+            timing = Timing { seconds: done.ended.seconds_since(&done.begun)?, kernels };
+        }
+        Ok(timing)
+    }
+}
+
+impl Drop for Cuda {
+    fn drop(&mut self) {
+        // Memory must not go while a kernel uses it.
+        let _ = self.work.synchronize();
+        let _ = self.copies.synchronize();
+    }
+}
+
+impl std::fmt::Debug for Cuda {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Cuda({})", self.facts.name)
+    }
+}
