@@ -86,9 +86,12 @@ fn format(repository: &Repository) -> Result<(), Failure> {
     process::run(command)
 }
 
+/// Lints with the features that the tests are built with: the kernels are compiled to PTX here, which takes clang.
 fn clippy(repository: &Repository) -> Result<(), Failure> {
+    test::need_clang()?;
     let mut command = repository.cargo();
-    command.args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]);
+    command.args(["clippy", "--workspace", "--all-targets"]).args(test::FEATURES);
+    command.args(["--", "-D", "warnings"]);
     process::run(command)
 }
 

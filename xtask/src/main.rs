@@ -6,6 +6,7 @@ mod book;
 mod check;
 mod clients;
 mod failure;
+mod gpu_test;
 mod links;
 mod platforms;
 mod process;
@@ -48,6 +49,8 @@ enum Chore {
     CheckMacos,
     /// Run the backend's tests as 64-bit Arm code, under QEMU where the machine is not Arm
     TestArm(platforms::ArmOptions),
+    /// Pack the tests of NVIDIA GPUs for a machine that has one and no Rust
+    GpuTest(gpu_test::Options),
     /// Build pages that teach the kernels, from their own comments, in target/book
     Book,
     /// Measure side by side with llama.cpp on this machine
@@ -67,6 +70,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Chore::Deny => check::deny(&repository),
         Chore::CheckMacos => platforms::check_macos(&repository),
         Chore::TestArm(options) => platforms::test_arm(&repository, &options),
+        Chore::GpuTest(options) => gpu_test::run(&repository, &options),
         Chore::Book => book::run(&repository),
         Chore::Bench(options) => bench::run(&repository, &options),
         Chore::Soak(options) => soak::run(&repository, &options),

@@ -18,14 +18,18 @@ pub struct Options {
 const CLANGS: [&str; 7] =
     ["clang++", "clang++-16", "clang++-17", "clang++-18", "clang++-19", "clang++-20", "clang++-21"];
 
+/// The features that tests are built with: all that a machine without a GPU can compile. The workspace has the crates behind
+/// them as members, so that leaving a feature out would build little less.
+pub const FEATURES: [&str; 2] = ["--features", "wootz/cuda"];
+
 /// Runs the examples in the documentation, then every other test of the workspace.
 pub fn run(repository: &Repository, options: &Options) -> Result<(), Failure> {
     need_clang()?;
     let mut examples = repository.cargo();
-    examples.args(["test", "--quiet", "--workspace", "--doc"]);
+    examples.args(["test", "--quiet", "--workspace", "--doc"]).args(FEATURES);
     process::run(examples)?;
     let mut tests = repository.cargo();
-    tests.args(runner()).arg("--workspace").args(&options.arguments);
+    tests.args(runner()).arg("--workspace").args(FEATURES).args(&options.arguments);
     process::run(tests)
 }
 

@@ -1,6 +1,10 @@
 //! The devices that a model can run on.
 
-use clap::{Args, ValueEnum};
+use std::ffi::OsStr;
+use std::str::FromStr;
+
+use clap::builder::{PossibleValue, TypedValueParser};
+use clap::{Arg, Args, Command, ValueEnum};
 use wootz_gpu::choices::{self, Choices};
 use wootz_gpu::device::{Device, DeviceFacts};
 use wootz_gpu::emulator::{Emulator, EmulatorSettings};
@@ -9,14 +13,17 @@ use wootz_gpu::select::{Answers, Library};
 use crate::failure::Failure;
 
 /// Where a model runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeviceName {
-    /// The processor
+    /// The processor.
     Cpu,
-    /// The GPU of a Mac; not yet run on Apple hardware: `wootz doctor` examines yours
+    /// The GPU of a Mac.
     #[cfg(target_os = "macos")]
     Metal,
-    /// The GPU kernels, run by the processor: slow, for checking and learning; needs clang
+    /// An NVIDIA GPU by its number, as the driver counts them.
+    #[cfg(feature = "cuda")]
+    Cuda(u32),
+    /// The GPU kernels, run by the processor.
     Emulator,
 }
 
@@ -36,30 +43,123 @@ pub enum GemmName {
 #[command(next_help_heading = "Machine")]
 pub struct DeviceOptions {
     /// Where the model runs
-    #[arg(long, value_enum, default_value = "cpu")]
-    pub device: DeviceName,
+    #[cfg_attr(not(feature = "cuda"), doc = "[default: cpu]")]
+    #[cfg_attr(
+        feature = "cuda",
+        doc = "[default: the first NVIDIA GPU; cpu where there is none, and with --threads]"
+    )]
+    #[arg(long, value_parser = DeviceParser)]
+    device: Option<DeviceName>,
     /// On a GPU: whose kernels multiply matrices with many rows
     #[arg(long, value_enum, default_value = "auto")]
-    pub gemm: GemmName,
+    gemm: GemmName,
     /// On a GPU: answers that don't depend on what else is computed in a step, bit for bit (as always on the processor);
     /// slower
     #[arg(long)]
-    pub deterministic: bool,
+    deterministic: bool,
+}
+
+/// The options, with every choice made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeviceSettings {
+    /// Where the model runs.
+    pub name: DeviceName,
+    /// Whether nobody asked for this device.
+    pub automatic: bool,
+    /// What results may depend on.
+    pub answers: Answers,
+    /// Whose matrix kernels.
+    pub library: Library,
+}
+
+/// Every device of this build as it is written, and what it is.
+const DEVICES: &[(&str, &str)] = &[
+    ("cpu", "The processor"),
+    #[cfg(target_os = "macos")]
+    ("metal", "The GPU of a Mac; not yet run on Apple hardware: `wootz doctor` examines yours"),
+    #[cfg(feature = "cuda")]
+    ("cuda", "An NVIDIA GPU: cuda is the first, as cuda:0, and cuda:1 the second"),
+    ("emulator", "The GPU kernels, run by the processor: slow, for checking and learning; needs clang"),
+];
+
+impl FromStr for DeviceName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<DeviceName, String> {
+        match text {
+            "cpu" => Ok(DeviceName::Cpu),
+            #[cfg(target_os = "macos")]
+            "metal" => Ok(DeviceName::Metal),
+            "emulator" => Ok(DeviceName::Emulator),
+            _ if text == "cuda" || text.starts_with("cuda:") => cuda(text),
+            _ => Err(format!("there is no device {text} here: {}", DeviceName::list())),
+        }
+    }
+}
+
+#[cfg(feature = "cuda")]
+fn cuda(text: &str) -> Result<DeviceName, String> {
+    match text.strip_prefix("cuda:") {
+        None => Ok(DeviceName::Cuda(0)),
+        Some(number) => number.parse().map(DeviceName::Cuda).map_err(|_| {
+            format!("{text} names no GPU: after `cuda:` goes its number, from 0 on, as in cuda:1")
+        }),
+    }
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda(_: &str) -> Result<DeviceName, String> {
+    let what = "this build has no kernels for NVIDIA GPUs: `cargo build --release --features cuda` makes one that has";
+    Err(what.to_owned())
+}
+
+/// Parses `--device`, and lists the devices in help and completions.
+#[derive(Debug, Clone, Copy)]
+pub struct DeviceParser;
+
+impl TypedValueParser for DeviceParser {
+    type Value = DeviceName;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        argument: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<DeviceName, clap::Error> {
+        TypedValueParser::parse_ref(&DeviceName::from_str, command, argument, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(DEVICES.iter().map(|(name, help)| PossibleValue::new(*name).help(*help))))
+    }
 }
 
 impl DeviceName {
     /// This machine's GPU, or what stands in for one.
-    #[cfg(target_os = "macos")]
-    pub const GPU: DeviceName = DeviceName::Metal;
-    /// This machine's GPU, or what stands in for one.
-    #[cfg(not(target_os = "macos"))]
-    pub const GPU: DeviceName = DeviceName::Emulator;
+    pub fn gpu() -> DeviceName {
+        #[cfg(target_os = "macos")]
+        return DeviceName::Metal;
+        #[cfg(not(target_os = "macos"))]
+        match DeviceName::automatic() {
+            DeviceName::Cpu => DeviceName::Emulator,
+            gpu => gpu,
+        }
+    }
 
-    /// The words for all GPUs, for messages.
-    pub fn names() -> String {
-        let gpus = DeviceName::value_variants().iter().filter(|name| **name != DeviceName::Cpu);
-        let words = gpus.filter_map(|name| name.to_possible_value());
-        words.map(|word| word.get_name().to_owned()).collect::<Vec<_>>().join(" or ")
+    /// Where models run if nobody says. Metal has to be asked for until it was run on a Mac.
+    pub fn automatic() -> DeviceName {
+        #[cfg(feature = "cuda")]
+        if wootz_gpu::cuda::has(0) {
+            return DeviceName::Cuda(0);
+        }
+        DeviceName::Cpu
+    }
+
+    /// The devices of this build, for messages.
+    fn list() -> String {
+        let (last, others) = DEVICES.split_last().expect("there is the processor");
+        let others: Vec<&str> = others.iter().map(|(name, _)| *name).collect();
+        format!("{} or {}", others.join(", "), last.0)
     }
 
     /// Opens the GPU; `None` for the processor, which needs no opening. `threads` are the emulator's.
@@ -68,11 +168,14 @@ impl DeviceName {
             DeviceName::Cpu => Ok(None),
             #[cfg(target_os = "macos")]
             DeviceName::Metal => {
-                if threads.is_some() {
-                    return Err(Failure::Usage("a GPU has no use for --threads".into()));
-                }
+                no_threads(threads)?;
                 let settings = wootz_gpu::metal::MetalSettings::default();
                 Ok(Some(Box::new(wootz_gpu::metal::Metal::open(&settings)?)))
+            }
+            #[cfg(feature = "cuda")]
+            DeviceName::Cuda(number) => {
+                no_threads(threads)?;
+                Ok(Some(Box::new(wootz_gpu::cuda::Cuda::open(number, wootz_ptx::programs())?)))
             }
             DeviceName::Emulator => {
                 let mut settings = EmulatorSettings::default();
@@ -83,50 +186,121 @@ impl DeviceName {
     }
 }
 
+#[cfg(any(target_os = "macos", feature = "cuda"))]
+fn no_threads(threads: Option<usize>) -> Result<(), Failure> {
+    match threads {
+        None => Ok(()),
+        Some(_) => Err(Failure::Usage("a GPU has no use for --threads".into())),
+    }
+}
+
 impl DeviceOptions {
-    /// Whether the options fit together.
-    pub fn check(&self) -> Result<(), Failure> {
-        let asked = self.gemm != GemmName::Auto || self.deterministic;
-        if self.device == DeviceName::Cpu && asked {
-            let what =
-                "--gemm and --deterministic are for GPUs; on the processor answers are always the same";
-            return Err(Failure::Usage(what.into()));
+    /// Chooses, and checks that the options fit together. Whoever says how many threads compute means the processor.
+    pub fn settings(&self, threads: Option<usize>) -> Result<DeviceSettings, Failure> {
+        let name = self.device.unwrap_or_else(|| match threads {
+            Some(_) => DeviceName::Cpu,
+            None => DeviceName::automatic(),
+        });
+        self.check(name)?;
+        Ok(DeviceSettings {
+            name,
+            automatic: self.device.is_none(),
+            answers: if self.deterministic { Answers::Reproducible } else { Answers::Fastest },
+            library: match self.gemm {
+                GemmName::Auto => Library::Auto,
+                GemmName::Metal => Library::Own,
+                GemmName::Mps => Library::System,
+            },
+        })
+    }
+
+    fn check(&self, name: DeviceName) -> Result<(), Failure> {
+        let usage = |what: &str| Err(Failure::Usage(what.into()));
+        let mps = self.gemm == GemmName::Mps;
+        if name == DeviceName::Cpu && (self.gemm != GemmName::Auto || self.deterministic) {
+            return usage(
+                "--gemm and --deterministic are for GPUs; on the processor answers are always the same",
+            );
         }
         #[cfg(not(target_os = "macos"))]
-        if self.gemm == GemmName::Mps {
-            return Err(Failure::Usage(
-                "--gemm mps needs a Mac: Metal Performance Shaders are part of macOS".into(),
-            ));
+        if mps {
+            return usage("--gemm mps needs a Mac: Metal Performance Shaders are part of macOS");
         }
-        if self.gemm == GemmName::Mps && self.device == DeviceName::Emulator {
-            return Err(Failure::Usage(
-                "--gemm mps is for --device metal: the emulator has no such library".into(),
-            ));
+        if mps && name == DeviceName::Emulator {
+            return usage("--gemm mps is for --device metal: the emulator has no such library");
         }
-        if self.gemm == GemmName::Mps && self.deterministic {
-            let what =
-                "--gemm mps can't be --deterministic: in which order the system's library adds is not known";
-            return Err(Failure::Usage(what.into()));
+        if mps && self.deterministic {
+            return usage(
+                "--gemm mps can't be --deterministic: in which order the system's library adds is not known",
+            );
         }
         Ok(())
-    }
-
-    /// What results may depend on.
-    pub fn answers(&self) -> Answers {
-        if self.deterministic { Answers::Reproducible } else { Answers::Fastest }
-    }
-
-    /// Whose matrix kernels.
-    pub fn library(&self) -> Library {
-        match self.gemm {
-            GemmName::Auto => Library::Auto,
-            GemmName::Metal => Library::Own,
-            GemmName::Mps => Library::System,
-        }
     }
 }
 
 /// What `wootz doctor` and `wootz tune` found out about a device.
 pub fn known(facts: &DeviceFacts) -> Choices {
     choices::default_folder().map_or_else(|| Choices::new(facts), |folder| Choices::load(&folder, facts))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        device: DeviceOptions,
+    }
+
+    fn parsed(arguments: &[&str]) -> Result<DeviceOptions, String> {
+        let line = Line::try_parse_from([&["run"], arguments].concat());
+        line.map(|line| line.device).map_err(|error| error.to_string())
+    }
+
+    fn name_of(text: &str) -> Result<DeviceName, String> {
+        let options = parsed(&["--device", text])?;
+        options.settings(None).map(|settings| settings.name).map_err(|failure| failure.to_string())
+    }
+
+    #[test]
+    fn devices_have_names() {
+        assert_eq!(name_of("cpu"), Ok(DeviceName::Cpu));
+        assert_eq!(name_of("emulator"), Ok(DeviceName::Emulator));
+        for wrong in ["gpu", "CPU", "", "cpu:0", "emulator:1"] {
+            let said = name_of(wrong).unwrap_err();
+            assert!(said.contains("there is no device") && said.contains("emulator"), "{said}");
+        }
+    }
+
+    #[cfg(feature = "cuda")]
+    #[test]
+    fn gpus_are_counted_from_0() {
+        assert_eq!(name_of("cuda"), Ok(DeviceName::Cuda(0)));
+        assert_eq!(name_of("cuda:0"), Ok(DeviceName::Cuda(0)));
+        assert_eq!(name_of("cuda:11"), Ok(DeviceName::Cuda(11)));
+        for wrong in ["cuda:", "cuda:x", "cuda:-1", "cuda:1.5", "cuda:4294967296"] {
+            let said = name_of(wrong).unwrap_err();
+            assert!(said.contains(&format!("{wrong} names no GPU")), "{said}");
+        }
+        assert!(name_of("cudart").unwrap_err().contains("there is no device cudart"));
+    }
+
+    #[cfg(not(feature = "cuda"))]
+    #[test]
+    fn a_build_without_nvidias_gpus_says_so() {
+        for asked in ["cuda", "cuda:1"] {
+            assert!(name_of(asked).unwrap_err().contains("--features cuda"));
+        }
+    }
+
+    #[test]
+    fn threads_mean_the_processor() {
+        let settings = parsed(&[]).unwrap().settings(Some(2)).unwrap();
+        assert_eq!((settings.name, settings.automatic), (DeviceName::Cpu, true));
+        let emulator = parsed(&["--device", "emulator"]).unwrap().settings(Some(2)).unwrap();
+        assert_eq!((emulator.name, emulator.automatic), (DeviceName::Emulator, false));
+    }
 }

@@ -17,7 +17,7 @@ use wootz_gpu::Device;
 use wootz_gpu::device::DeviceFacts;
 use wootz_gpu::model::{GpuLoadProgress, GpuModel, GpuSettings};
 
-use crate::device::{self, DeviceOptions};
+use crate::device::{self, DeviceOptions, DeviceSettings};
 use crate::failure::Failure;
 use crate::terminal;
 
@@ -127,6 +127,9 @@ pub struct Loaded {
     pub model: Box<dyn Model>,
     /// The tokenizer.
     pub tokenizer: Tokenizer,
+    /// What of the device decides bits of keys and values. On the processor nothing does: every instruction set gives the
+    /// same.
+    pub device_kind: String,
 }
 
 /// The model's shape.
@@ -140,23 +143,27 @@ pub fn spec(checkpoint: &Checkpoint) -> Result<ModelSpec, Failure> {
 pub fn load(path: &Path, options: &MachineOptions, room: StepRoom) -> Result<Loaded, Failure> {
     let checkpoint = Checkpoint::open(path)?;
     let spec = spec(&checkpoint)?;
-    options.device.check()?;
+    let threads = options.threads.map(usize::from);
+    let chosen = options.device.settings(threads)?;
     let settings = options.cpu_settings(&spec, room)?;
-    let device = options.device.device.open(options.threads.map(usize::from))?;
+    let device = chosen.name.open(threads)?;
+    let device_kind = chosen.kind(device.as_deref().map(Device::facts));
     let (tokenizer, model) = std::thread::scope(|scope| {
         let tokenizer = scope.spawn(|| Tokenizer::from_checkpoint(&checkpoint));
         let model: Result<Box<dyn Model>, Failure> = match device {
             None => load_weights(spec, &checkpoint, &settings).map(|model| Box::new(model) as _),
             Some(device) => {
-                let settings = options.device.gpu_settings(device.facts(), settings.pages, room);
-                load_on_gpu(spec, &checkpoint, device, &settings).map(|model| Box::new(model) as _)
+                let settings = chosen.gpu_settings(device.facts(), settings.pages, room);
+                let name = device.facts().name.clone();
+                let model = load_on_gpu(spec, &checkpoint, device, &settings);
+                chosen.say(&name, model).map(|model| Box::new(model) as _)
             }
         };
         (tokenizer.join(), model)
     });
     let model = model?;
     let tokenizer = tokenizer.map_err(|_| Failure::new("building the tokenizer failed unexpectedly"))??;
-    Ok(Loaded { checkpoint, model, tokenizer })
+    Ok(Loaded { checkpoint, model, tokenizer, device_kind })
 }
 
 /// Packs the weights, under a progress bar if that takes a while.
@@ -180,15 +187,40 @@ pub fn load_weights(
     Ok(model?)
 }
 
-impl DeviceOptions {
+impl DeviceSettings {
+    /// See [`Loaded::device_kind`].
+    fn kind(&self, gpu: Option<&DeviceFacts>) -> String {
+        gpu.map_or_else(
+            || "cpu".to_owned(),
+            |facts| format!("{} {:?} {:?}", facts.name, self.answers, self.library),
+        )
+    }
+
+    /// Says where a model runs, or why it does not, if nobody asked for the GPU.
+    fn say(&self, gpu: &str, model: Result<GpuModel, Failure>) -> Result<GpuModel, Failure> {
+        if !self.automatic {
+            return model;
+        }
+        match model {
+            Ok(model) => {
+                terminal::note(&format!("runs on {gpu}; --device cpu takes the processor"));
+                Ok(model)
+            }
+            Err(Failure::Failed { what, next: None }) => {
+                Err(Failure::with_next(what, "--device cpu runs it on the processor"))
+            }
+            Err(other) => Err(other),
+        }
+    }
+
     /// Settings for a GPU with so many pages.
     pub fn gpu_settings(&self, facts: &DeviceFacts, pages: usize, room: StepRoom) -> GpuSettings {
         GpuSettings {
             pages,
             rows: room.rows,
             samples: room.samples,
-            answers: self.answers(),
-            library: self.library(),
+            answers: self.answers,
+            library: self.library,
             choices: device::known(facts),
         }
     }

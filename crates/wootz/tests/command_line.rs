@@ -340,6 +340,45 @@ fn what_a_device_cannot_do_is_said() {
     assert!(no_clang.contains("clang"), "{no_clang}");
 }
 
+#[cfg(feature = "cuda")]
+#[test]
+fn a_build_for_nvidias_gpus_runs_without_one() {
+    let (model, report) = (small(), caches().join("no-gpu.json").display().to_string());
+    let without = |arguments: &[&str]| {
+        // A driver that is there shows no GPU.
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wootz"));
+        command.args(arguments).current_dir(root()).env("CUDA_VISIBLE_DEVICES", "");
+        command.env("HOME", caches()).env("XDG_CACHE_HOME", caches()).stdin(Stdio::null());
+        command.output().expect("the binary runs")
+    };
+    let run = ["run", &model, "Tell me a story", "--temperature", "0", "-n", "6"];
+    let plain = without(&run);
+    let said = String::from_utf8_lossy(&plain.stderr).into_owned();
+    assert!(!said.contains("runs on"), "{said}");
+    let on_cpu = answer_of(without(&[&run[..], &["--device", "cpu"]].concat()));
+    assert_eq!(answer_of(plain), on_cpu);
+    let commands: [&[&str]; 6] = [
+        &run,
+        &["serve", &model, "--port", "0"],
+        &["bench", &model, "-p", "0", "-n", "1", "-r", "1"],
+        &["doctor", &model, "--report", &report],
+        &["tune", &model],
+        &["perplexity", &model, "README.md", "--chunks", "1"],
+    ];
+    for command in commands {
+        for gpu in ["cuda", "cuda:1"] {
+            let refused = failure_of(without(&[command, &["--device", gpu]].concat()), 1);
+            assert!(refused.contains("no CUDA device: ") && refused.contains("--device cpu"), "{refused}");
+        }
+        let refused = failure_of(without(&[command, &["--device", "cuda:x"]].concat()), 2);
+        assert!(refused.contains("cuda:x names no GPU"), "{refused}");
+    }
+    let refused = failure_of(without(&["run", &model, "Hello", "--device", "cuda", "-t", "2"]), 2);
+    assert!(refused.contains("a GPU has no use for --threads"), "{refused}");
+    let refused = failure_of(without(&["bench", &model, "--profile", "-r", "1"]), 2);
+    assert!(refused.contains("--profile is for GPUs"), "{refused}");
+}
+
 #[cfg(unix)]
 #[test]
 fn a_reader_that_leaves_is_no_error() {

@@ -3,6 +3,7 @@
 pub mod ideal;
 pub mod memory;
 pub mod plan;
+pub mod profile;
 pub mod report;
 pub mod serve;
 pub mod statistics;

@@ -4,6 +4,7 @@ use serde::Serialize;
 use wootz_backend::cpu::limits::Limits;
 
 use super::ideal::Bound;
+use super::profile::StepProfile;
 use super::statistics::Summary;
 use crate::table::{Align, Table, bytes};
 
@@ -22,6 +23,9 @@ pub struct Report {
     pub limits: Vec<MachineLimits>,
     /// The measurements.
     pub results: Vec<Measurement>,
+    /// Where a step's time goes, where that was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub profiles: Vec<StepProfile>,
     /// The most memory that the process had while the model ran; `None` where the system does not say.
     pub peak_resident_bytes: Option<u64>,
 }
@@ -85,6 +89,9 @@ impl Report {
             text.push_str(&format!("{}\n", self.limit_table()));
         }
         text.push_str(&self.result_table().to_string());
+        for profile in &self.profiles {
+            text.push_str(&format!("\n{}, its last step\n\n{}", profile.test, profile.table()));
+        }
         if let Some(peak) = self.peak_resident_bytes {
             text.push_str(&format!("\npeak resident memory {}\n", bytes(peak)));
         }

@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use wootz_backend::BackendError;
 use wootz_backend::cache::pages_for;
-use wootz_backend::model::Model;
+use wootz_backend::model::{Model, Pipeline};
+use wootz_backend::sampling::{Draw, Logprobs, SamplingSettings};
 use wootz_backend::step::{SequenceSlice, Step, StepLimits};
 
 use crate::failure::Failure;
@@ -99,8 +101,13 @@ impl Workload {
     fn run_part(self, model: &mut dyn Model, length: usize) -> Result<Duration, Failure> {
         let steps = self.steps_of(length, &model.limits());
         let begun = Instant::now();
-        for step in &steps {
-            model.forward(step)?;
+        match (self, model.pipeline()) {
+            (Workload::Generation { .. }, Some(pipeline)) => run_ahead(pipeline, &steps)?,
+            _ => {
+                for step in &steps {
+                    model.forward(step)?;
+                }
+            }
         }
         Ok(begun.elapsed())
     }
@@ -139,6 +146,22 @@ impl Workload {
         }
         steps
     }
+}
+
+/// Runs steps as the engine does where a device draws tokens itself: the next is submitted while one is under way.
+fn run_ahead(pipeline: &mut dyn Pipeline, steps: &[Step]) -> Result<(), BackendError> {
+    let settings = SamplingSettings::greedy();
+    let draw = Draw { settings: &settings, logprobs: Logprobs::None, context: &[0], pending: None, index: 0 };
+    for (index, step) in steps.iter().enumerate() {
+        pipeline.submit(step, &vec![draw; step.sample_rows.len()])?;
+        if index > 0 {
+            pipeline.collect()?;
+        }
+    }
+    if !steps.is_empty() {
+        pipeline.collect()?;
+    }
+    Ok(())
 }
 
 /// Positions of one sequence, whose pages follow each other in the pool.

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use indicatif::ProgressBar;
 use serde::Serialize;
 use wootz_backend::Binding;
@@ -19,6 +19,7 @@ use wootz_weights::Checkpoint;
 use crate::bench::ideal::Demand;
 use crate::bench::memory;
 use crate::bench::plan::{self, Plan, Question, parts_table};
+use crate::bench::profile::StepProfile;
 use crate::bench::report::{Measurement, Report};
 use crate::bench::statistics::Summary;
 use crate::bench::workload::Workload;
@@ -75,9 +76,13 @@ pub struct BenchArguments {
     /// Measure nothing: list what each kernel has to move and compute, and the best speed that a chip allows
     #[arg(long, conflicts_with_all = ["threads", "repeats", "no_limits"])]
     plan: bool,
-    /// Where the model runs: cpu, metal (on a Mac) or emulator; with --plan a chip (m4-max, m1-pro-14, …) or all of them
+    /// Where the model runs: cpu, metal (on a Mac), cuda or cuda:1 (NVIDIA GPUs, in builds for them) or emulator [default: as
+    /// for `wootz run`]; with --plan a chip (m4-max, m1-pro-14, …) or all of them
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
+    /// On a GPU: also list what each kernel of a step took, beside the bytes and operations that it had to move and do
+    #[arg(long, conflicts_with = "plan")]
+    profile: bool,
     /// Leave out the machine's limits, which take 768 MiB of memory and a second or two to measure
     #[arg(long)]
     no_limits: bool,
@@ -93,6 +98,8 @@ enum BenchCommand {
 
 /// Rows of a step: a prompt's chunk.
 const ROWS: usize = 512;
+/// The same on a GPU.
+const GPU_ROWS: usize = 2048;
 
 /// Measures, and prints.
 pub fn run(arguments: &BenchArguments) -> Result<(), Failure> {
@@ -106,9 +113,33 @@ pub fn run(arguments: &BenchArguments) -> Result<(), Failure> {
     if arguments.plan {
         return plan(arguments, &spec, &checkpoint, &workloads);
     }
-    if let Some(name) = arguments.device.as_deref().filter(|name| *name != "cpu") {
-        return on_gpu(arguments, name, &spec, &checkpoint, &workloads);
+    match device(arguments)? {
+        DeviceName::Cpu if arguments.profile => {
+            Err(Failure::Usage("--profile is for GPUs: give a --device".into()))
+        }
+        DeviceName::Cpu => on_cpu(arguments, &spec, &checkpoint, &workloads),
+        gpu => on_gpu(arguments, gpu, &spec, &checkpoint, &workloads),
     }
+}
+
+/// What is measured. Who says how many threads, or that the processor's limits are not wanted, means the processor.
+fn device(arguments: &BenchArguments) -> Result<DeviceName, Failure> {
+    match arguments.device.as_deref() {
+        Some(name) => {
+            name.parse().map_err(|why| Failure::Usage(format!("{why} (chips of Macs go with --plan)")))
+        }
+        None if arguments.no_limits || !arguments.threads.is_empty() => Ok(DeviceName::Cpu),
+        None => Ok(DeviceName::automatic()),
+    }
+}
+
+/// Measures a model on the processor.
+fn on_cpu(
+    arguments: &BenchArguments,
+    spec: &ModelSpec,
+    checkpoint: &Checkpoint,
+    workloads: &[Workload],
+) -> Result<(), Failure> {
     let threads: Vec<usize> = match arguments.threads.as_slice() {
         [] => vec![CpuSettings::default().threads],
         given => given.iter().map(|&count| count.into()).collect(),
@@ -117,25 +148,26 @@ pub fn run(arguments: &BenchArguments) -> Result<(), Failure> {
     let bar = terminal::progress_bar(terminal::COUNTED, measurements as u64);
     let limits = if arguments.no_limits { Vec::new() } else { machine_limits(&threads, &bar)? };
     let mut report = Report {
-        model: path.display().to_string(),
+        model: checkpoint.path().display().to_string(),
         architecture: spec.architecture.clone(),
         weight_bytes: 0,
         instructions: CpuSettings::default().isa.to_string(),
         limits: limits.iter().map(Into::into).collect(),
         results: Vec::new(),
+        profiles: Vec::new(),
         peak_resident_bytes: None,
     };
     for (index, &count) in threads.iter().enumerate() {
-        let settings = CpuSettings { threads: count, ..room(&workloads) };
-        let mut model = bar.suspend(|| loading::load_weights(spec.clone(), &checkpoint, &settings))?;
+        let settings = CpuSettings { threads: count, ..room(workloads) };
+        let mut model = bar.suspend(|| loading::load_weights(spec.clone(), checkpoint, &settings))?;
         report.weight_bytes = model.memory().weights;
         let run = Run {
             arguments,
             bar: &bar,
             limits: limits.get(index),
-            demand: demand(&spec, &checkpoint, &model)?,
+            demand: demand(spec, checkpoint, &model)?,
         };
-        for &workload in &workloads {
+        for &workload in workloads {
             report.results.push(run.measure(workload, &mut model)?);
         }
     }
@@ -201,7 +233,7 @@ fn plan(
 /// Measures a model on a GPU.
 fn on_gpu(
     arguments: &BenchArguments,
-    name: &str,
+    device: DeviceName,
     spec: &ModelSpec,
     checkpoint: &Checkpoint,
     workloads: &[Workload],
@@ -211,15 +243,13 @@ fn on_gpu(
             "--no-limits is for the processor: the limits of a GPU are not measured".into(),
         ));
     }
-    let device = DeviceName::from_str(name, true).map_err(|_| {
-        Failure::Usage(format!("no device {name}: cpu, {} (chips go with --plan)", DeviceName::names()))
-    })?;
     if arguments.threads.len() > 1 {
         return Err(Failure::Usage("with a GPU --threads takes one number: the emulator's".into()));
     }
     let threads = arguments.threads.first().map(|&count| count.into());
-    let Some(gpu) = device.open(threads)? else { return Err(Failure::Usage(format!("{name} is no GPU"))) };
-    let CpuSettings { pages, rows, samples, .. } = room(workloads);
+    let Some(gpu) = device.open(threads)? else { return Err(Failure::new("the processor is no GPU")) };
+    let CpuSettings { pages, samples, .. } = room(workloads);
+    let rows = if device == DeviceName::Emulator { ROWS } else { GPU_ROWS };
     let settings =
         GpuSettings { pages, rows, samples, choices: device::known(gpu.facts()), ..Default::default() };
     let facts = gpu.facts().clone();
@@ -234,11 +264,15 @@ fn on_gpu(
         instructions: format!("{} ({})", facts.name, facts.driver),
         limits: Vec::new(),
         results: Vec::new(),
+        profiles: Vec::new(),
         peak_resident_bytes: None,
     };
     for &workload in workloads {
         bar.set_message(workload.name());
         report.results.push(measure(workload, &mut model, arguments.repeats, &bar)?);
+        if arguments.profile {
+            report.profiles.push(StepProfile::new(workload, &mut model)?);
+        }
     }
     report.peak_resident_bytes = memory::peak_resident();
     bar.finish_and_clear();

@@ -6,7 +6,6 @@ use clap::Args;
 use wootz_engine::{DiskSettings, default_disk_bytes, default_disk_folder, model_fingerprint};
 use wootz_weights::Checkpoint;
 
-use crate::device::{DeviceName, DeviceOptions};
 use crate::failure::Failure;
 use crate::size;
 use crate::terminal;
@@ -28,12 +27,8 @@ pub struct DiskOptions {
 }
 
 impl DiskOptions {
-    /// The settings for a model on a device. A default folder that can't be made is done without.
-    pub fn settings(
-        &self,
-        checkpoint: &Checkpoint,
-        device: &DeviceOptions,
-    ) -> Result<Option<DiskSettings>, Failure> {
+    /// The settings for a model on a kind of device. A default folder that can't be made is done without.
+    pub fn settings(&self, checkpoint: &Checkpoint, device: &str) -> Result<Option<DiskSettings>, Failure> {
         if self.no_kv_disk {
             return Ok(None);
         }
@@ -51,15 +46,7 @@ impl DiskOptions {
             return Ok(None);
         }
         let weights = wootz_weights::fingerprint(checkpoint)?;
-        Ok(Some(DiskSettings { folder, bytes, model: model_fingerprint(&weights, &device_kind(device)) }))
-    }
-}
-
-/// What of a device decides bits of keys and values. On the processor nothing does: every instruction set gives the same.
-fn device_kind(options: &DeviceOptions) -> String {
-    match options.device {
-        DeviceName::Cpu => "cpu".to_owned(),
-        name => format!("{name:?} {:?} {:?}", options.answers(), options.library()),
+        Ok(Some(DiskSettings { folder, bytes, model: model_fingerprint(&weights, device) }))
     }
 }
 
@@ -73,14 +60,16 @@ mod tests {
     struct Line {
         #[command(flatten)]
         disk: DiskOptions,
-        #[command(flatten)]
-        device: DeviceOptions,
     }
 
     fn settings(arguments: &[&str]) -> Result<Option<DiskSettings>, Failure> {
+        settings_on("cpu", arguments)
+    }
+
+    fn settings_on(device: &str, arguments: &[&str]) -> Result<Option<DiskSettings>, Failure> {
         let line = Line::try_parse_from([&["serve"], arguments].concat()).unwrap();
         let model = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/tales-7m.Q8_0.gguf");
-        line.disk.settings(&Checkpoint::open(model).unwrap(), &line.device)
+        line.disk.settings(&Checkpoint::open(model).unwrap(), device)
     }
 
     #[test]
@@ -89,7 +78,7 @@ mod tests {
         let path = folder.path().join("kv").display().to_string();
         let processor = settings(&["--kv-disk", &path, "--kv-disk-size", "1M"]).unwrap().unwrap();
         assert_eq!((processor.folder.display().to_string(), processor.bytes), (path.clone(), 1 << 20));
-        let emulator = settings(&["--kv-disk", &path, "--device", "emulator"]).unwrap().unwrap();
+        let emulator = settings_on("emulator", &["--kv-disk", &path]).unwrap().unwrap();
         assert_ne!(processor.model, emulator.model);
         assert_eq!(settings(&["--no-kv-disk"]).unwrap(), None);
         assert_eq!(settings(&["--kv-disk", &path, "--kv-disk-size", "0"]).unwrap(), None);

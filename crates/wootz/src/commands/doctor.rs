@@ -15,7 +15,7 @@ use wootz_gpu::select::Answers;
 use wootz_spec::ModelSpec;
 use wootz_weights::Checkpoint;
 
-use crate::device::DeviceName;
+use crate::device::{DeviceName, DeviceParser};
 use crate::failure::Failure;
 use crate::loading;
 use crate::model_path;
@@ -35,13 +35,13 @@ kernels take for granted. A kernel that gives a wrong result is not used on this
 more: where there is another one for the work, models run with that one. The report is what
 to attach when you tell us of a problem.
 
-The kernels have run on the emulator only: Metal has not been run on Apple hardware yet. So on
-a Mac this command comes first.")]
+The kernels have run on the emulator and on one NVIDIA GPU. Metal has not been run on Apple
+hardware yet: so on a Mac this command comes first.")]
 pub struct DoctorArguments {
     /// Examine only what this model would use: a GGUF file or a Hugging Face folder
     model: Option<PathBuf>,
     /// The device to examine [default: the GPU, or the emulator where there is none]
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = DeviceParser)]
     device: Option<DeviceName>,
     /// Where the report goes
     #[arg(long, value_name = "FILE", default_value = "wootz-doctor.json")]
@@ -53,7 +53,7 @@ pub struct DoctorArguments {
 
 /// Examines, prints, and keeps the verdict.
 pub fn run(arguments: &DoctorArguments) -> Result<(), Failure> {
-    let name = arguments.device.unwrap_or(DeviceName::GPU);
+    let name = arguments.device.unwrap_or_else(DeviceName::gpu);
     let Some(mut device) = name.open(None)? else {
         return Err(Failure::Usage("the processor has no kernels to examine: --device names a GPU".into()));
     };

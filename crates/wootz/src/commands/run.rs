@@ -104,7 +104,7 @@ pub fn run(arguments: RunArguments) -> Result<(), Failure> {
         start: if arguments.raw { Start::Continuation } else { Start::OwnText },
         form: None,
     };
-    let Loaded { checkpoint, model, tokenizer } = load(&path, &arguments.machine, ROOM)?;
+    let Loaded { checkpoint, model, tokenizer, .. } = load(&path, &arguments.machine, ROOM)?;
     let vocab = model.limits().vocab;
     wootz_engine::validate(&settings.sampling, vocab)?;
     let engine = Engine::start(model, EngineSettings { sequences: 1, ..EngineSettings::default() })?;

@@ -156,12 +156,12 @@ fn load_model(arguments: &ServeArguments, path: &Path) -> Result<(ServedModel, F
         samples: parallel,
         cache: CacheRoom::Bytes(arguments.engine.kv_memory),
     };
-    let Loaded { checkpoint, model, tokenizer } = load(path, &arguments.machine, room)?;
+    let Loaded { checkpoint, model, tokenizer, device_kind } = load(path, &arguments.machine, room)?;
     let context = arguments.machine.context.tokens(&spec(&checkpoint)?)?;
     let limits = model.limits();
     let figures = Figures { context, pages: limits.pages, page_bytes: model.cache().page_bytes(), parallel };
     let chat = ChatModel::from_checkpoint(&checkpoint, &tokenizer, limits.vocab)?;
-    let disk = arguments.disk.settings(&checkpoint, &arguments.machine.device)?;
+    let disk = arguments.disk.settings(&checkpoint, &device_kind)?;
     let engine = Engine::start(model, EngineSettings { disk, ..arguments.engine.settings() })?;
     let served = ServedModel {
         name: arguments.name.clone().unwrap_or_else(|| name_of(path)),

@@ -9,7 +9,7 @@ use wootz_gpu::model::GpuSettings;
 use wootz_gpu::tune::{Trial, TuneSettings, tune};
 use wootz_weights::Checkpoint;
 
-use crate::device::{self, DeviceName};
+use crate::device::{self, DeviceName, DeviceParser};
 use crate::failure::Failure;
 use crate::loading::{self, load_on_gpu};
 use crate::model_path;
@@ -31,7 +31,7 @@ pub struct TuneArguments {
     /// A GGUF file or a Hugging Face folder [default: the model that comes with Wootz]
     model: Option<PathBuf>,
     /// The device to measure [default: the GPU, or the emulator where there is none, whose times mean nothing]
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = DeviceParser)]
     device: Option<DeviceName>,
     /// Numbers of rows [default: 1, 2, 4 and so on to 512; on the emulator 1 and 9]
     #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=4096))]
@@ -49,7 +49,7 @@ pub fn run(arguments: &TuneArguments) -> Result<(), Failure> {
     let path = model_path::find(arguments.model.as_deref())?;
     let checkpoint = Checkpoint::open(&path)?;
     let spec = loading::spec(&checkpoint)?;
-    let name = arguments.device.unwrap_or(DeviceName::GPU);
+    let name = arguments.device.unwrap_or_else(DeviceName::gpu);
     let Some(gpu) = name.open(None)? else {
         return Err(Failure::Usage(
             "the processor's kernels are chosen by its instruction set: nothing to tune".into(),
