@@ -1,6 +1,7 @@
 // Activations, alone or as the gate of a feed-forward block.
 //
 //   gated_<name>   out[r][i] = activation(gate[r][i]) · up[r][i]
+//   gated_half_<name>  the same as f16 for the matrix unit, with a power of two (common/half_rows.h)
 //   <name>         out[r][i] = activation(input[r][i])        in place where both are the same slice
 //
 //   silu           x · sigmoid(x)                                              swiglu
@@ -24,7 +25,7 @@
 #include <metal_stdlib>
 #include "arguments.h"
 using namespace metal;
-#include "common/quads.h"
+#include "common/half_rows.h"
 
 inline float4 sigmoid(float4 x) { return 1.0f / (1.0f + precise::exp(-x)); }
 
@@ -83,6 +84,57 @@ kernel void gated(
     store_quad(out + ulong(place.y) * width, place.x, width, Activation::apply(x) * Activation::factor(y));
 }
 
+// Grid: a threadgroup a row, whose greatest magnitude has to be known before the first number is rounded: it is kept in
+// registers, or computed again.
+template <typename Activation>
+[[max_total_threads_per_threadgroup(1024)]]
+kernel void gated_half(
+    device const float* gate            [[buffer(0)]],
+    device const float* up              [[buffer(1)]],
+    device half* halves                 [[buffer(2)]],   // [rows, width]
+    device float* inverse               [[buffer(3)]],   // [rows]
+    constant ActivationArguments& args  [[buffer(4)]],
+    uint row        [[threadgroup_position_in_grid]],
+    uint index      [[thread_index_in_threadgroup]],
+    uint threads    [[threads_per_threadgroup]],
+    uint lane       [[thread_index_in_simdgroup]],
+    uint simdgroup  [[simdgroup_index_in_threadgroup]],
+    uint simdgroups [[simdgroups_per_threadgroup]])
+{
+    constexpr uint KEPT = 4;
+    threadgroup float partial[32];
+    const Team team = {index, threads, lane, simdgroup, simdgroups};
+    const uint width = args.width, quads = quads_of(width);
+    gate += ulong(row) * args.gate_stride;
+    up += ulong(row) * args.up_stride;
+    halves += ulong(row) * width;
+    float4 kept[KEPT];
+    float most = 0.0f;
+    for (uint k = 0; k < KEPT; k++) {
+        const uint quad = k * threads + index;
+        kept[k] = float4(0.0f);
+        if (quad < quads) {
+            const float4 product = Activation::apply(load_quad(gate, quad, width)) * Activation::factor(load_quad(up, quad, width));
+            kept[k] = within_row(product, quad, width);
+        }
+        most = max(most, greatest_of(kept[k]));
+    }
+    for (uint quad = KEPT * threads + index; quad < quads; quad += threads) {
+        const float4 product = Activation::apply(load_quad(gate, quad, width)) * Activation::factor(load_quad(up, quad, width));
+        most = max(most, greatest_of(within_row(product, quad, width)));
+    }
+    const float scale = half_scale(team_max(most, partial, team));
+    if (index == 0) inverse[row] = 1.0f / scale;
+    for (uint k = 0; k < KEPT; k++) {
+        const uint quad = k * threads + index;
+        if (quad < quads) store_half_quad(halves, quad, width, kept[k] * scale);
+    }
+    for (uint quad = KEPT * threads + index; quad < quads; quad += threads) {
+        const float4 product = Activation::apply(load_quad(gate, quad, width)) * Activation::factor(load_quad(up, quad, width));
+        store_half_quad(halves, quad, width, product * scale);
+    }
+}
+
 template <typename Activation>
 kernel void plain(
     device const float* input           [[buffer(0)]],
@@ -101,6 +153,11 @@ template [[host_name("gated_gelu_tanh")]] kernel decltype(gated<GeluTanh>) gated
 template [[host_name("gated_gelu_erf")]] kernel decltype(gated<GeluErf>) gated<GeluErf>;
 template [[host_name("gated_relu_squared")]] kernel decltype(gated<ReluSquared>) gated<ReluSquared>;
 template [[host_name("gated_clamped_silu")]] kernel decltype(gated<ClampedSilu>) gated<ClampedSilu>;
+template [[host_name("gated_half_silu")]] kernel decltype(gated_half<Silu>) gated_half<Silu>;
+template [[host_name("gated_half_gelu_tanh")]] kernel decltype(gated_half<GeluTanh>) gated_half<GeluTanh>;
+template [[host_name("gated_half_gelu_erf")]] kernel decltype(gated_half<GeluErf>) gated_half<GeluErf>;
+template [[host_name("gated_half_relu_squared")]] kernel decltype(gated_half<ReluSquared>) gated_half<ReluSquared>;
+template [[host_name("gated_half_clamped_silu")]] kernel decltype(gated_half<ClampedSilu>) gated_half<ClampedSilu>;
 template [[host_name("silu")]] kernel decltype(plain<Silu>) plain<Silu>;
 template [[host_name("gelu_tanh")]] kernel decltype(plain<GeluTanh>) plain<GeluTanh>;
 template [[host_name("gelu_erf")]] kernel decltype(plain<GeluErf>) plain<GeluErf>;

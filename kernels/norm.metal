@@ -5,6 +5,7 @@
 //   add_rms_norm    residual += input, then the same                                      x = residual
 //   layer_norm      out = (x - mean(x)) · rsqrt(mean((x - mean(x))²) + epsilon) · (weight + offset) + bias
 //   add_layer_norm  residual += input, then the same
+//   add_rms_norm_half   add_rms_norm, and the result as f16 for the matrix unit, with a power of two (common/half_rows.h)
 //   head_norm       rms_norm of each head of q and k, in place, weight [head_dim]
 //
 // Rows are f32 [rows, width]; weight and bias are f32 [width].
@@ -31,8 +32,7 @@
 #include <metal_stdlib>
 #include "arguments.h"
 using namespace metal;
-#include "common/quads.h"
-#include "common/team.h"
+#include "common/half_rows.h"
 
 // Quads that a thread keeps in registers.
 constant constexpr uint KEPT = 4;
@@ -48,9 +48,15 @@ inline float4 take(device const float* input, device float* residual, uint quad,
     return value;
 }
 
-template <bool ADD>
+// Where a norm's result goes as f16 too.
+struct Halves {
+    device half* rows;        // [rows, width]
+    device float* inverse;    // [rows]
+};
+
+template <bool ADD, bool HALF>
 inline void rms_norm_row(
-    device const float* input, device float* residual, device const float* weight, device float* out,
+    device const float* input, device float* residual, device const float* weight, device float* out, Halves halves,
     constant NormArguments& args, uint row, threadgroup float* partial, Team team)
 {
     const uint width = args.width;
@@ -62,12 +68,17 @@ inline void rms_norm_row(
     device const float* summed = input;
     if (ADD) summed = residual;
 
-    float4 kept[KEPT];
+    // The weights are asked for before the sum is waited for.
+    float4 kept[KEPT], weights[KEPT];
     float sum = 0.0f;
     for (uint k = 0; k < KEPT; k++) {
         const uint quad = k * team.count + team.index;
         kept[k] = float4(0.0f);
-        if (quad < quads) kept[k] = take<ADD>(input, residual, quad, width);
+        weights[k] = float4(0.0f);
+        if (quad < quads) {
+            kept[k] = take<ADD>(input, residual, quad, width);
+            weights[k] = load_quad(weight, quad, width) + args.offset;
+        }
         sum += dot(kept[k], kept[k]);
     }
     for (uint quad = KEPT * team.count + team.index; quad < quads; quad += team.count) {
@@ -75,15 +86,29 @@ inline void rms_norm_row(
         sum += dot(value, value);
     }
     const float scale = precise::rsqrt(team_sum(sum, partial, team) / float(width) + args.epsilon);
+    float most = 0.0f;
     for (uint k = 0; k < KEPT; k++) {
         const uint quad = k * team.count + team.index;
-        if (quad < quads) {
-            store_quad(out, quad, width, kept[k] * scale * (load_quad(weight, quad, width) + args.offset));
-        }
+        kept[k] = kept[k] * scale * weights[k];
+        if (quad < quads) store_quad(out, quad, width, kept[k]);
+        if (HALF) most = max(most, greatest_of(within_row(kept[k], quad, width)));
     }
     for (uint quad = KEPT * team.count + team.index; quad < quads; quad += team.count) {
-        const float4 value = load_quad(summed, quad, width);
-        store_quad(out, quad, width, value * scale * (load_quad(weight, quad, width) + args.offset));
+        const float4 value = load_quad(summed, quad, width) * scale * (load_quad(weight, quad, width) + args.offset);
+        store_quad(out, quad, width, value);
+        if (HALF) most = max(most, greatest_of(within_row(value, quad, width)));
+    }
+    if (HALF) {
+        // The second half of `partial`: other threads may still read the first.
+        const float power = half_scale(team_max(most, partial + 32, team));
+        if (team.index == 0) halves.inverse[row] = 1.0f / power;
+        for (uint k = 0; k < KEPT; k++) {
+            const uint quad = k * team.count + team.index;
+            if (quad < quads) store_half_quad(halves.rows + start, quad, width, kept[k] * power);
+        }
+        for (uint quad = KEPT * team.count + team.index; quad < quads; quad += team.count) {
+            store_half_quad(halves.rows + start, quad, width, load_quad(out, quad, width) * power);
+        }
     }
 }
 
@@ -151,7 +176,7 @@ kernel void rms_norm(
 {
     threadgroup float partial[32];
     const Team team = {index, threads, lane, simdgroup, simdgroups};
-    rms_norm_row<false>(input, out, weight, out, args, row, partial, team);
+    rms_norm_row<false, false>(input, out, weight, out, {}, args, row, partial, team);
 }
 
 [[max_total_threads_per_threadgroup(1024)]]
@@ -170,7 +195,28 @@ kernel void add_rms_norm(
 {
     threadgroup float partial[32];
     const Team team = {index, threads, lane, simdgroup, simdgroups};
-    rms_norm_row<true>(input, residual, weight, out, args, row, partial, team);
+    rms_norm_row<true, false>(input, residual, weight, out, {}, args, row, partial, team);
+}
+
+[[max_total_threads_per_threadgroup(1024)]]
+kernel void add_rms_norm_half(
+    device const float* input       [[buffer(0)]],   // [rows, width]
+    device float* residual          [[buffer(1)]],   // [rows, width], updated
+    device const float* weight      [[buffer(2)]],   // [width]
+    device float* out               [[buffer(3)]],   // [rows, width]
+    device half* halves             [[buffer(4)]],   // [rows, width]
+    device float* inverse           [[buffer(5)]],   // [rows]
+    constant NormArguments& args    [[buffer(6)]],
+    uint row        [[threadgroup_position_in_grid]],
+    uint index      [[thread_index_in_threadgroup]],
+    uint threads    [[threads_per_threadgroup]],
+    uint lane       [[thread_index_in_simdgroup]],
+    uint simdgroup  [[simdgroup_index_in_threadgroup]],
+    uint simdgroups [[simdgroups_per_threadgroup]])
+{
+    threadgroup float partial[64];
+    const Team team = {index, threads, lane, simdgroup, simdgroups};
+    rms_norm_row<true, true>(input, residual, weight, out, {halves, inverse}, args, row, partial, team);
 }
 
 [[max_total_threads_per_threadgroup(1024)]]

@@ -18,6 +18,14 @@ inline float team_sum(float value, threadgroup float* partial, Team team) {
     return simd_sum(team.lane < team.simdgroups ? partial[team.lane] : 0.0f);
 }
 
+// The greatest `value`, in every thread. `partial` [32] is not free again before the next barrier.
+inline float team_max(float value, threadgroup float* partial, Team team) {
+    value = simd_max(value);
+    if (team.lane == 0) partial[team.simdgroup] = value;
+    threadgroup_barrier(mem_flags::mem_threadgroup);
+    return simd_max(team.lane < team.simdgroups ? partial[team.lane] : -INFINITY);
+}
+
 // The least `value`, in every thread; `partial` [32] may be used again at once.
 inline uint team_min(uint value, threadgroup uint* partial, Team team) {
     value = simd_min(value);

@@ -31,19 +31,6 @@ inline uint permute_bytes(uint low, uint high, uint selector) {
 #endif
 }
 
-// The two words at an address that is a multiple of 2. NVIDIA's GPUs load a word only from a multiple of 4: two halves of
-// three of those make one. The third may end 4 bytes beyond, where every allocation has a few to spare.
-inline uint2 two_words_at(device const uchar* bytes) {
-#ifdef MSL_PTX
-    device const uint* words = (device const uint*)((ulong)bytes & ~3ul);
-    const uint selector = (ulong)bytes & 2 ? 0x5432u : 0x3210u;
-    const uint middle = words[1];
-    return uint2(permute_bytes(words[0], middle, selector), permute_bytes(middle, words[2], selector));
-#else
-    return as_type<uint2>(ushort4(*(device const packed_ushort4*)bytes));
-#endif
-}
-
 inline half half_at(device const uchar* bytes) {
     return *(device const half*)bytes;
 }

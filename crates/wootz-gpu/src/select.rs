@@ -9,15 +9,16 @@
 //! unit win, the larger the better, for each number brought to the core is then used more often; but no larger than the
 //! rows fill. A matrix with few outputs makes too few tiles for all cores: its columns are parted among threadgroups.
 //!
-//! NVIDIA's matrix unit takes weights straight from registers, so there the kernel that reads the matrix once serves up to 64
-//! rows ([`SkinnyGemm`]), and beyond them cuBLAS is known to be faster than our tiles.
+//! NVIDIA's matrix unit takes weights straight from registers, so there a packed matrix is read once for up to 64 rows
+//! ([`PackedGemm`]), and beyond them cuBLAS is known to be faster than our tiles.
 
 use arrayvec::ArrayVec;
 
 use crate::choices::Choices;
 use crate::device::{DeviceFacts, Family};
 use crate::kernels::gemm::{Gemm, GemmTile, PlainStage, TensorGemm};
-use crate::kernels::gemm_skinny::SkinnyGemm;
+use crate::kernels::gemm_packed;
+use crate::kernels::gemm_packed::{PackedGemm, Sharing, UnpackToHalf, packing};
 use crate::kernels::gemv::{Gemv, MOST_ROWS};
 use crate::kernels::matrix::{MatrixFormat, StoredMatrix};
 
@@ -59,8 +60,8 @@ pub struct Shape {
 pub enum Choice {
     /// [`Gemv`]: the matrix is read once for up to [`MOST_ROWS`] rows.
     Gemv,
-    /// [`SkinnyGemm`] with so many parts of the columns: the matrix is read once for up to 64 rows.
-    Skinny(usize),
+    /// [`PackedGemm`], for matrices that were packed when they were loaded.
+    Packed(Sharing),
     /// [`Gemm`] with whole columns.
     Tiles(GemmTile),
     /// [`Gemm`] with so many parts of the columns, which needs [`Gemm::scratch_bytes`].
@@ -108,7 +109,8 @@ impl Choice {
         };
         match self {
             Choice::Gemv => "gemv".into(),
-            Choice::Skinny(parts) => format!("gemm_skinny_parts{parts}"),
+            Choice::Packed(Sharing::Eight) => "gemm_packed".into(),
+            Choice::Packed(Sharing::All { parts }) => format!("gemm_staged_parts{parts}"),
             Choice::Tiles(size) => tile(size).into(),
             Choice::Parts(size, parts) => format!("{}_parts{parts}", tile(size)),
             Choice::Plain(PlainStage::Naive) => "gemm_naive".into(),
@@ -124,16 +126,20 @@ impl Choice {
         let format = shape.matrix.format;
         let entries = match self {
             Choice::Gemv => [Gemv::kernel(&shape.matrix, shape.rows).map(|kernel| kernel.entry), None, None],
-            Choice::Skinny(_) => {
-                let kernel = SkinnyGemm::kernel(&shape.matrix, shape.rows).map(|kernel| kernel.entry);
-                [kernel, Some("half_rows_interleaved"), Some("gemm_combine")]
+            Choice::Packed(sharing) => {
+                let packing = packing(&shape.matrix);
+                let kernel = packing.and_then(|packing| PackedGemm::kernel(packing, sharing, shape.rows));
+                [kernel.map(|kernel| kernel.entry), Some("half_rows"), Some("gemm_combine")]
             }
             Choice::Tiles(tile) => [tile.entry(format), None, None],
             Choice::Parts(tile, _) => [tile.entry(format), Some("gemm_combine"), None],
             Choice::Plain(PlainStage::Naive) => [names!("gemm_naive_")(format), None, None],
             Choice::Plain(PlainStage::Tiled) => [names!("gemm_tiled_")(format), None, None],
             Choice::Tensor => [TensorGemm::entry(format, shape.matrix.columns), None, None],
-            Choice::System => [names!("dequantize_")(format), Some("half_rows"), Some("finish_rows")],
+            Choice::System => {
+                let decoded = packing(&shape.matrix).map(UnpackToHalf::entry_of);
+                [decoded.or_else(|| names!("dequantize_")(format)), Some("half_rows"), Some("finish_rows")]
+            }
         };
         entries.into_iter().flatten().collect()
     }
@@ -152,22 +158,24 @@ pub fn choose(shape: &Shape, facts: &DeviceFacts, rules: Rules<'_>) -> Option<Ch
     let own = candidates.iter().copied().find(|choice| !by_measurement(choice));
     let winner = rules.choices.winners.get(&shape.key());
     let measured = winner.and_then(|name| candidates.iter().copied().find(|choice| choice.name() == *name));
-    let few = candidates.first().is_some_and(|choice| matches!(choice, Choice::Skinny(_)));
+    // A packed matrix is read once for up to so many rows.
+    let few = packing(&shape.matrix).is_some() && shape.rows <= gemm_packed::MOST_ROWS;
     let known = (system && !few && matches!(facts.family, Family::Nvidia(_))).then_some(Choice::System);
     measured.filter(|&choice| choice != Choice::System || system).or(known).or(own)
 }
 
-/// Candidates of a shape at most: each tile, two ways to part columns, and the six others.
-pub const CANDIDATES: usize = GemmTile::ALL.len() + 8;
+/// Candidates of a shape at most: each tile, two ways to part columns, and the seven others.
+pub const CANDIDATES: usize = GemmTile::ALL.len() + 9;
 
 /// Every way to multiply a shape on a device, the one first that is expected to be fastest.
 pub fn candidates(shape: &Shape, facts: &DeviceFacts, answers: Answers) -> ArrayVec<Choice, CANDIDATES> {
     let StoredMatrix { format, rows: outputs, columns, .. } = shape.matrix;
     let mut choices = ArrayVec::new();
     let fastest = answers == Answers::Fastest;
-    if fastest && facts.register_factors && SkinnyGemm::kernel(&shape.matrix, shape.rows).is_some() {
+    if packing(&shape.matrix).is_some() {
         let cores = facts.cores.map_or(1, |cores| cores as usize);
-        choices.push(Choice::Skinny(SkinnyGemm::parts(cores, shape.rows, &shape.matrix)));
+        let ways = PackedGemm::ways(cores, shape.rows, &shape.matrix).into_iter();
+        choices.extend(ways.filter(|way| fastest || *way == Sharing::Eight).map(Choice::Packed));
     }
     // Its order of additions is another than that of the tiles, which take any number of rows.
     if fastest && Gemv::kernel(&shape.matrix, shape.rows).is_some() {

@@ -25,6 +25,7 @@ macro_rules! headers {
 }
 
 headers![
+    "common/packed.h",
     "common/packet_affine.h",
     "common/packet_fp4.h",
     "common/packet_fp8.h",
@@ -47,10 +48,11 @@ headers![
     "common/format_ternary.h",
     "common/gemv.h",
     "common/gemm.h",
-    "common/gemm_skinny.h",
+    "common/gemm_packed.h",
     "common/gemm_tensor.h",
     "common/gemm_tile.h",
     "common/grids.h",
+    "common/half_rows.h",
     "common/matrix_unit.h",
     "common/moe_gemv.h",
     "common/weights.h",
@@ -63,9 +65,6 @@ headers![
     "common/rows.h",
     "common/search.h",
     "common/shares.h",
-    "common/skinny_k.h",
-    "common/skinny_legacy.h",
-    "common/skinny_plain.h",
     "common/spread.h",
     "common/team.h",
     "common/tile.h",
@@ -77,8 +76,8 @@ headers![
 
 /// What the sources include that are written in Metal 4.
 const TENSOR_HEADER: &str = "#include <metal_tensor>";
-/// Those that hold factors of NVIDIA's matrix unit in registers include one of these.
-const SKINNY_HEADERS: &str = "#include \"common/skinny_";
+/// What those include that hold factors of NVIDIA's matrix unit in registers.
+const PACKED_HEADERS: [&str; 2] = ["#include \"common/packed.h\"", "#include \"common/gemm_packed.h\""];
 
 impl KernelSource {
     /// Whether its kernels run only on devices with [`crate::device::DeviceFacts::tensor_operations`].
@@ -88,7 +87,7 @@ impl KernelSource {
 
     /// Whether its kernels run only on devices with [`crate::device::DeviceFacts::register_factors`].
     pub fn needs_register_factors(&self) -> bool {
-        self.text.contains(SKINNY_HEADERS)
+        PACKED_HEADERS.iter().any(|header| self.text.contains(header))
     }
 
     /// The whole text: the file with its headers in place.

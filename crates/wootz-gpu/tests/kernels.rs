@@ -44,7 +44,7 @@ concepts![
     copy,
     embedding,
     gemm,
-    gemm_skinny,
+    gemm_packed,
     gemv,
     kv_write,
     moe,

@@ -145,18 +145,21 @@ fn write_contexts(model: &mut GpuModel, prompt: &[u32]) {
 fn a_mixed_step_equals_separate_ones_bit_for_bit() {
     let tiny = ["llama", "mistral_window", "qwen3"].map(|name| fixtures().join("models").join(name));
     for path in tiny.into_iter().chain([shipped("tales-7m.Q8_0.gguf")]) {
-        let prompt: Vec<u32> = (0..40).map(|place| (place * 37 + 11) % 90).collect();
-        let device = Box::new(emulator(Checks::Plain, Schedule::InOrder));
-        let mut model = load(&path, device, Answers::Reproducible);
-        let vocab = model.spec().vocab;
-        let (together, separate) = five(&prompt);
-        write_contexts(&mut model, &prompt);
-        let mixed = model.forward(&together).unwrap().to_vec();
-        write_contexts(&mut model, &prompt);
-        for (number, alone) in separate.iter().enumerate() {
-            let expected = &mixed[number * vocab..(number + 1) * vocab];
-            assert!(model.forward(alone).unwrap() == expected, "{}, sequence {number}", path.display());
-        }
+        mixed_equals_separate(&path, Box::new(emulator(Checks::Plain, Schedule::InOrder)));
+    }
+}
+
+fn mixed_equals_separate(path: &Path, device: Box<dyn Device>) {
+    let prompt: Vec<u32> = (0..40).map(|place| (place * 37 + 11) % 90).collect();
+    let mut model = load(path, device, Answers::Reproducible);
+    let vocab = model.spec().vocab;
+    let (together, separate) = five(&prompt);
+    write_contexts(&mut model, &prompt);
+    let mixed = model.forward(&together).unwrap().to_vec();
+    write_contexts(&mut model, &prompt);
+    for (number, alone) in separate.iter().enumerate() {
+        let expected = &mixed[number * vocab..(number + 1) * vocab];
+        assert!(model.forward(alone).unwrap() == expected, "{}, sequence {number}", path.display());
     }
 }
 
@@ -304,6 +307,38 @@ fn bf16_becomes_f16_where_the_device_has_no_bf16() {
         println!("{family:?}: {off:.1e}");
         assert!(off < 2.0 * TOLERANCE, "{family:?}: off by {off:e}");
     }
+}
+
+/// An emulator that says of itself that its kernels hold factors in registers, as NVIDIA's GPUs do.
+fn packing_device() -> Box<Wrapped> {
+    let mut device = Wrapped::new(Arc::new(AtomicBool::new(false)));
+    device.facts.register_factors = true;
+    device.facts.cores = Some(4);
+    Box::new(device)
+}
+
+/// Quantised and plain models whose matrices are packed at load: prompts with the kernels for many rows and for eight,
+/// answers with those for eight; and an embedding that is multiplied with too.
+#[test]
+fn packed_models_agree_with_the_reference() {
+    let bfloat = fixture::rewritten(&fixtures().join("models/llama"), fixture::Rewrite::BFloat16);
+    let models = [shipped("tales-7m.Q8_0.gguf"), shipped("tales-46m.Q4_K_M.gguf"), bfloat.path().to_owned()];
+    for path in &models {
+        let prompt: Vec<u32> = IDS[..20].iter().map(|id| id % 90).collect();
+        let rounded = logits(&mut reference(path), &prompt);
+        for answers in [Answers::Fastest, Answers::Reproducible] {
+            let mut model = load(path, packing_device(), answers);
+            assert_eq!(model.memory().weights.mapped, 0);
+            let off = distance(&logits(&mut model, &prompt), &rounded);
+            println!("{} {answers:?}: {off:.1e}", path.display());
+            assert!(off < 2.0 * TOLERANCE, "{} {answers:?}: off by {off:e}", path.display());
+        }
+    }
+}
+
+#[test]
+fn a_packed_mixed_step_equals_separate_ones_bit_for_bit() {
+    mixed_equals_separate(&shipped("tales-7m.Q8_0.gguf"), packing_device());
 }
 
 #[test]

@@ -5,10 +5,6 @@ use std::sync::Arc;
 use super::driver::{Allocation, Context};
 use crate::device::{BufferId, DeviceError, Slice};
 
-/// Bytes that every allocation has beyond its buffer: kernels that put words together from aligned ones may read, and not use,
-/// up to four bytes beyond a matrix (`two_words_at` in `kernels/common/unpack.h`), which may be a file's last.
-const BEYOND: usize = 16;
-
 /// All buffers of a device.
 pub struct Memory {
     buffers: Vec<Option<(Allocation, usize)>>,
@@ -24,7 +20,7 @@ impl Memory {
 
     /// A buffer; its content is undefined.
     pub fn allocate(&mut self, bytes: usize, purpose: &'static str) -> Result<BufferId, DeviceError> {
-        let Some(allocation) = Allocation::new(&self.context, bytes + BEYOND)? else {
+        let Some(allocation) = Allocation::new(&self.context, bytes)? else {
             let available = self.context.free_memory()?;
             let device = self.device.clone();
             return Err(DeviceError::OutOfMemory { purpose, bytes: bytes as u64, available, device });

@@ -67,6 +67,8 @@ impl Family {
             MatrixFormat::Fp8(..) => Family::Fp8,
             MatrixFormat::Nf4 { group: 64 } => Family::Nf4,
             MatrixFormat::Nf4 { .. } => return None,
+            // Made on the device, from others, and read by kernels of their own.
+            MatrixFormat::Packed(_) => return None,
         })
     }
 }
@@ -101,7 +103,7 @@ pub struct Arrays<'a> {
 /// Decodes a matrix of `columns` columns to f32, row after row.
 ///
 /// # Panics
-/// If the arrays are not those of `out.len() / columns` whole rows of the format.
+/// If the arrays are not those of `out.len() / columns` whole rows of the format, or it is a packed one.
 pub fn decode(format: MatrixFormat, arrays: Arrays<'_>, columns: usize, out: &mut [f32]) {
     let rows = out.len() / columns;
     assert_eq!(
@@ -117,6 +119,7 @@ pub fn decode(format: MatrixFormat, arrays: Arrays<'_>, columns: usize, out: &mu
         MatrixFormat::Mxfp4 => fp4::decode_mxfp4(arrays, out),
         MatrixFormat::Fp8(kind, scales) => fp8::decode(kind, scales, arrays, columns, out),
         MatrixFormat::Nf4 { group } => nf4::decode(group, arrays, out),
+        MatrixFormat::Packed(_) => unreachable!("packed matrices are made on the device and stay there"),
     }
 }
 

@@ -52,7 +52,7 @@ macro_rules! names {
                 MatrixFormat::Fp8(Fp8::E5M2, Fp8Scales::Row) => concat!($prefix, "fp8_e5m2_row"),
                 MatrixFormat::Fp8(Fp8::E5M2, Fp8Scales::Block128) => concat!($prefix, "fp8_e5m2_block128"),
                 MatrixFormat::Nf4 { group: 64 } => concat!($prefix, "nf4_64"),
-                MatrixFormat::Nf4 { .. } => return None,
+                MatrixFormat::Nf4 { .. } | MatrixFormat::Packed(_) => return None,
             })
         }
         name

@@ -111,7 +111,7 @@ fn magnitudes(count: usize, largest: f32, seed: u64) -> impl Iterator<Item = f32
 fn scales(format: MatrixFormat, rows: usize, columns: usize, seed: u64) -> Vec<u8> {
     let bytes = format.scale_bytes(rows, columns);
     match format {
-        MatrixFormat::Ggml(_) => Vec::new(),
+        MatrixFormat::Ggml(_) | MatrixFormat::Packed(_) => Vec::new(),
         MatrixFormat::Affine { bits, scale, .. } => {
             let largest = 2.0 / f32::from((1_u16 << bits) - 1);
             floats(scale, magnitudes(bytes / scale.bytes(), largest, seed))

@@ -4,7 +4,8 @@ use arrayvec::ArrayVec;
 use wootz_spec::Activation as SpecActivation;
 
 use super::Concept;
-use crate::case::{Case, Tolerance, values};
+use super::gemm::HalfInput;
+use crate::case::{Case, Check, Tolerance, values};
 use crate::device::{Argument, Dispatch, Grid, Kernel, Slice, Work};
 use crate::kernel_args;
 use crate::source::KernelSource;
@@ -117,6 +118,57 @@ impl Gated {
     }
 }
 
+/// The same as f16 for the matrix unit.
+#[derive(Debug, Clone, Copy)]
+pub struct GatedHalf {
+    /// What the gate does.
+    pub activation: Gate,
+    /// How many rows.
+    pub rows: usize,
+    /// Elements in each.
+    pub width: usize,
+    /// `[rows, width]`.
+    pub gate: StridedRows,
+    /// `[rows, width]`.
+    pub up: StridedRows,
+    /// The result.
+    pub out: HalfInput,
+}
+
+impl GatedHalf {
+    /// The launch.
+    pub fn dispatch(&self) -> Dispatch {
+        let (entry, cost) = match self.activation {
+            Gate::Plain(Activation::Silu) => ("gated_half_silu", 7),
+            Gate::Plain(Activation::GeluTanh) => ("gated_half_gelu_tanh", 12),
+            Gate::Plain(Activation::GeluErf) => ("gated_half_gelu_erf", 22),
+            Gate::Plain(Activation::ReluSquared) => ("gated_half_relu_squared", 5),
+            Gate::ClampedSilu => ("gated_half_clamped_silu", 12),
+        };
+        let arguments = ActivationArguments {
+            width: self.width as u32,
+            gate_stride: self.gate.stride as u32,
+            up_stride: self.up.stride as u32,
+        };
+        let elements = (self.rows * self.width) as u64;
+        let [halves, inverse] = self.out.written();
+        // A quad a thread, as far as there are threads.
+        let threads = (self.width.div_ceil(4).next_multiple_of(32)).min(1024) as u32;
+        Dispatch {
+            kernel: Kernel { source: &SOURCES[0], entry },
+            arguments: ArrayVec::from_iter([
+                Argument::read(self.gate.slice),
+                Argument::read(self.up.slice),
+                halves,
+                inverse,
+                Argument::inline(&arguments),
+            ]),
+            grid: Grid { threadgroups: [self.rows as u32, 1, 1], threads: [threads, 1, 1] },
+            work: Work { bytes_read: 8 * elements, bytes_written: 2 * elements, operations: cost * elements },
+        }
+    }
+}
+
 /// `out[r][i] = activation(input[r][i])`; in place where `out` is the input.
 #[derive(Debug, Clone, Copy)]
 pub struct Activate {
@@ -180,6 +232,9 @@ fn cases() -> Vec<Case> {
         cases.push(gated_case(gate, 1, 128));
     }
     cases.push(gated_case(Gate::Plain(Activation::Silu), 2, 1030));
+    for (gate, rows, width) in gates_of_halves() {
+        cases.push(gated_half_case(gate, rows, width));
+    }
     for activation in activations {
         cases.push(plain_case(activation, 2, 67));
         cases.push(plain_case(activation, 1, 1));
@@ -219,6 +274,48 @@ fn gated_case(gate: Gate, rows: usize, width: usize) -> Case {
     let (gate_rows, up_rows) = (rows_at(0), rows_at(4 * width));
     let out = case.output_f32("out", expected, GATED_TOLERANCE);
     case.dispatch([Gated { activation: gate, rows, width, gate: gate_rows, up: up_rows, out }.dispatch()]);
+    case
+}
+
+/// Every gate, and rows that a threadgroup does not keep.
+fn gates_of_halves() -> Vec<(Gate, usize, usize)> {
+    let plain = [Activation::Silu, Activation::GeluTanh, Activation::GeluErf, Activation::ReluSquared];
+    let gates = plain.map(Gate::Plain).into_iter().chain([Gate::ClampedSilu]);
+    let silu = Gate::Plain(Activation::Silu);
+    gates.map(|gate| (gate, 3, 37)).chain([(silu, 1, 2050), (silu, 2, 16_402)]).collect()
+}
+
+/// Results are up to 12 · 8, whose rounding to f16 is 2⁻⁵ at most; of rows whose power is not 1 that times the power.
+fn gated_half_case(gate: Gate, rows: usize, width: usize) -> Case {
+    let mut case = Case::new(format!("gated halves {gate:?} {rows}x{width}"));
+    // The second row is so large that f16 does not hold its products.
+    let large = |row: usize| if row == 1 { 4096.0 } else { 1.0 };
+    let gates: Vec<f32> = (0..rows).flat_map(|row| wide_values(width, row as u64)).collect();
+    let ups: Vec<f32> = (0..rows)
+        .flat_map(|row| factors(width, row as u64).into_iter().map(move |value| value * large(row)))
+        .collect();
+    let products =
+        gates.iter().zip(&ups).map(|(&gate_value, &up)| twins::activation::gated(gate, gate_value, up));
+    let products: Vec<f32> = products.collect();
+    let (mut expected, mut inverses) = (Vec::new(), Vec::new());
+    for row in products.chunks_exact(width) {
+        let greatest = row.iter().fold(0.0_f32, |greatest, value| greatest.max(value.abs()));
+        let fits = (0.0625..=32768.0).contains(&greatest);
+        let factor = if fits { 1.0 } else { (14.0 - greatest.log2().floor()).exp2() };
+        expected.extend(row.iter().map(|value| value * factor));
+        inverses.push(1.0 / factor);
+    }
+    let strided = |slice| StridedRows { slice, stride: width };
+    let (gate_rows, up_rows) = (strided(case.input("gate", &gates)), strided(case.input("up", &ups)));
+    // The formula for erf is off by 1.5e-7 of its factors, so that it loses the small results of a row that was scaled to 2¹⁵.
+    let absolute = if gate == Gate::Plain(Activation::GeluErf) { 1.5e-7 * 32_768.0 } else { 1e-6 };
+    let tolerance = Tolerance { absolute, relative: 1e-3 };
+    let halves = case.buffer("halves", vec![0xff; 2 * rows * width], Check::F16(expected, tolerance));
+    let inverse = case.output_f32("inverse", inverses, Tolerance::EXACT);
+    let out = HalfInput { halves, inverse };
+    case.dispatch(
+        [GatedHalf { activation: gate, rows, width, gate: gate_rows, up: up_rows, out }.dispatch()],
+    );
     case
 }
 

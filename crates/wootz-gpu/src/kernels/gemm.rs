@@ -14,7 +14,7 @@ use arrayvec::ArrayVec;
 
 pub use grouped::GroupedGemm;
 pub use plain::{PlainGemm, PlainStage};
-pub use system::{FinishRows, HalfInput, HalfRows, Order, SystemGemm};
+pub use system::{FinishRows, HalfInput, HalfRows, SystemGemm};
 use system::{FinishRowsArguments, HalfRowsArguments};
 pub use tensor::TensorGemm;
 
@@ -203,7 +203,7 @@ pub fn has_all_tiles(format: MatrixFormat) -> bool {
         }
         MatrixFormat::Affine { bits, group, .. } => matches!(bits, 4 | 8) && group == 64,
         MatrixFormat::Mxfp4 => true,
-        MatrixFormat::Fp8(..) | MatrixFormat::Nf4 { .. } => false,
+        MatrixFormat::Fp8(..) | MatrixFormat::Nf4 { .. } | MatrixFormat::Packed(_) => false,
     }
 }
 

@@ -183,7 +183,7 @@ fn is_frequent(format: MatrixFormat) -> bool {
         }
         MatrixFormat::Affine { bits, .. } => matches!(bits, 4 | 8),
         MatrixFormat::Mxfp4 => true,
-        MatrixFormat::Fp8(..) | MatrixFormat::Nf4 { .. } => false,
+        MatrixFormat::Fp8(..) | MatrixFormat::Nf4 { .. } | MatrixFormat::Packed(_) => false,
     }
 }
 

@@ -31,6 +31,41 @@ pub enum MatrixFormat {
         /// 64, 128, 256 or 512; it divides the columns.
         group: u16,
     },
+    /// Records of 16 outputs and 64 columns, made when a model is loaded: `kernels/common/packed.h`. Outputs are filled up to
+    /// whole records.
+    Packed(Packing),
+}
+
+/// How a record of 16 x 64 weights is packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Packing {
+    /// `n · scale - minimum`, 4 bits, of 32 columns each.
+    Nibbles,
+    /// `(n - 32) · scale`, 6 bits, of 16 columns each.
+    SixBits,
+    /// `(n - 128) · scale`, 8 bits, of 32 columns each.
+    Bytes,
+    /// f16.
+    Halves,
+}
+
+impl Packing {
+    /// All of them.
+    pub const ALL: [Packing; 4] = [Packing::Nibbles, Packing::SixBits, Packing::Bytes, Packing::Halves];
+    /// Outputs of a record.
+    pub const OUTPUTS: usize = 16;
+    /// Columns of a record.
+    pub const COLUMNS: usize = 64;
+
+    /// Bytes of a record.
+    pub const fn record_bytes(self) -> usize {
+        match self {
+            Packing::Nibbles => 640,
+            Packing::SixBits => 896,
+            Packing::Bytes => 1088,
+            Packing::Halves => 2048,
+        }
+    }
 }
 
 /// The type of the numbers that scale a group.
@@ -82,6 +117,15 @@ impl MatrixFormat {
             MatrixFormat::Mxfp4 => 32,
             MatrixFormat::Fp8(..) => 16,
             MatrixFormat::Nf4 { group } => group as usize,
+            MatrixFormat::Packed(_) => Packing::COLUMNS,
+        }
+    }
+
+    /// Rows that are stored together: there are as many as fill them.
+    pub const fn block_rows(self) -> usize {
+        match self {
+            MatrixFormat::Packed(_) => Packing::OUTPUTS,
+            _ => 1,
         }
     }
 
@@ -96,13 +140,16 @@ impl MatrixFormat {
             MatrixFormat::Mxfp4 => Some(columns / 2),
             MatrixFormat::Fp8(..) => Some(columns),
             MatrixFormat::Nf4 { .. } => Some(columns / 2),
+            MatrixFormat::Packed(packing) => {
+                Some(columns / Packing::COLUMNS * packing.record_bytes() / Packing::OUTPUTS)
+            }
         }
     }
 
     /// Bytes of `scales`; 0 where the format has none.
     pub const fn scale_bytes(self, rows: usize, columns: usize) -> usize {
         match self {
-            MatrixFormat::Ggml(_) => 0,
+            MatrixFormat::Ggml(_) | MatrixFormat::Packed(_) => 0,
             MatrixFormat::Affine { group, scale, .. } => rows * (columns / group as usize) * scale.bytes(),
             MatrixFormat::Mxfp4 => rows * (columns / 32),
             MatrixFormat::Fp8(_, Fp8Scales::Row) => rows * 4,
@@ -130,6 +177,7 @@ impl MatrixFormat {
             MatrixFormat::Affine { .. } | MatrixFormat::Mxfp4 => 4,
             MatrixFormat::Fp8(..) => 8,
             MatrixFormat::Nf4 { .. } => 8,
+            MatrixFormat::Packed(_) => VECTOR,
         }
     }
 
@@ -152,6 +200,7 @@ impl std::fmt::Display for MatrixFormat {
                 write!(formatter, "FP8 {kind:?}, a scale every 128x128")
             }
             MatrixFormat::Nf4 { group } => write!(formatter, "NF4, scales of {group}"),
+            MatrixFormat::Packed(packing) => write!(formatter, "packed {packing:?}"),
         }
     }
 }
@@ -197,7 +246,7 @@ impl StoredMatrix {
         let row_bytes = format.row_bytes(columns).filter(|&bytes| bytes > 0 && rows > 0);
         let row_bytes = row_bytes.ok_or(MatrixError::Shape { format, rows, columns })?;
         let arrays = [
-            ("data", Some(data), row_bytes * rows, format.alignment()),
+            ("data", Some(data), row_bytes * rows.next_multiple_of(format.block_rows()), format.alignment()),
             ("scales", scales, format.scale_bytes(rows, columns), 4),
             ("biases", biases, format.bias_bytes(rows, columns), 4),
         ];
@@ -233,6 +282,7 @@ impl StoredMatrix {
         assert!(rows.start < rows.end && rows.end <= self.rows, "rows {rows:?} of {}", self.rows);
         let squares = matches!(self.format, MatrixFormat::Fp8(_, Fp8Scales::Block128));
         assert!(!squares || rows.start.is_multiple_of(128), "rows {rows:?} begin within a square of 128");
+        assert!(!matches!(self.format, MatrixFormat::Packed(_)), "packed matrices are not parted");
         let count = rows.len();
         let apart = |array: Option<Slice>, bytes: fn(MatrixFormat, usize, usize) -> usize| {
             let bytes = |rows| bytes(self.format, rows, self.columns);

@@ -7,7 +7,7 @@ pub mod attention;
 pub mod copy;
 pub mod embedding;
 pub mod gemm;
-pub mod gemm_skinny;
+pub mod gemm_packed;
 pub mod gemv;
 pub mod kv_write;
 pub mod matrix;
@@ -39,7 +39,7 @@ pub const CONCEPTS: &[Concept] = &[
     copy::CONCEPT,
     embedding::CONCEPT,
     gemm::CONCEPT,
-    gemm_skinny::CONCEPT,
+    gemm_packed::CONCEPT,
     gemv::CONCEPT,
     kv_write::CONCEPT,
     moe::CONCEPT,

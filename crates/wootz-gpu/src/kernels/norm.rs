@@ -6,6 +6,7 @@ use arrayvec::ArrayVec;
 use wootz_spec::Norm;
 
 use super::Concept;
+use super::gemm::HalfInput;
 use crate::device::{Argument, Dispatch, Grid, Kernel, Slice, Work};
 use crate::kernel_args;
 use crate::source::KernelSource;
@@ -99,20 +100,24 @@ pub struct AddRmsNorm {
     pub weight: Slice,
     /// `[rows, width]`.
     pub out: Slice,
+    /// Where the result goes as f16 too.
+    pub halves: Option<HalfInput>,
 }
 
 impl AddRmsNorm {
     /// The launch.
     pub fn dispatch(&self) -> Dispatch {
-        let arguments = ArrayVec::from_iter([
+        let mut arguments = ArrayVec::from_iter([
             Argument::read(self.input),
             Argument::update(self.residual),
             Argument::read(self.weight),
             Argument::write(self.out),
-            Argument::inline(&norm_arguments(self.width, self.norm, false)),
         ]);
+        arguments.extend(self.halves.into_iter().flat_map(HalfInput::written));
+        arguments.push(Argument::inline(&norm_arguments(self.width, self.norm, false)));
         let rows = Rows { rows: self.rows, width: self.width, added: true, vectors: 1 };
-        row_norm("add_rms_norm", arguments, rows)
+        let entry = if self.halves.is_some() { "add_rms_norm_half" } else { "add_rms_norm" };
+        row_norm(entry, arguments, rows)
     }
 }
 

@@ -2,10 +2,8 @@
 
 use crate::choices::Choices;
 use crate::device::{DeviceFacts, Dispatch, Slice};
-use arrayvec::ArrayVec;
-
-use crate::kernels::gemm::{Columns, Gemm, HalfInput, HalfRows, Order, PlainGemm, SystemGemm, TensorGemm};
-use crate::kernels::gemm_skinny::SkinnyGemm;
+use crate::kernels::gemm::{Columns, Gemm, HalfInput, HalfRows, PlainGemm, SystemGemm, TensorGemm};
+use crate::kernels::gemm_packed::PackedGemm;
 use crate::kernels::gemv::Gemv;
 use crate::kernels::matrix::{MatrixFormat, StoredMatrix};
 use crate::select::{self, Answers, Choice, Library, Rules, Shape};
@@ -51,6 +49,8 @@ pub struct Products<'a> {
     pub rows: usize,
     /// `[rows, columns]` f32.
     pub input: Slice,
+    /// Whether the op before has put the input, as f16, to [`Products::halves`].
+    pub converted: bool,
     /// They don't depend on each other, and may run beside each other.
     pub products: &'a [Product],
     /// Of at least [`Products::scratch_bytes`].
@@ -68,39 +68,38 @@ impl Products<'_> {
             used += bytes.next_multiple_of(ALIGNMENT);
             part
         };
-        let mut converted: ArrayVec<(Order, HalfInput), 2> = ArrayVec::new();
-        for order in orders(self.products.iter().map(|product| product.choice)) {
+        let halves = self.products.iter().any(|product| product.choice.takes_halves()).then(|| {
             let out = HalfInput::within(take(HalfInput::bytes(rows, columns)), rows, columns);
-            dispatches.push(HalfRows { order, rows, columns, input: self.input, out }.dispatch());
-            converted.push((order, out));
-        }
+            if !self.converted {
+                dispatches.push(HalfRows { rows, columns, input: self.input, out }.dispatch());
+            }
+            out
+        });
         for product in self.products {
             let scratch = take(product.choice.scratch_bytes(rows, &product.matrix));
-            let halves = converted.iter().find(|(order, _)| Some(*order) == product.choice.order());
-            product.append(rows, self.input, halves.map(|(_, halves)| *halves), scratch, dispatches);
+            product.append(rows, self.input, halves, scratch, dispatches);
         }
+    }
+
+    /// Where products look for their input as f16: at the beginning of the scratch.
+    pub fn halves(scratch: Slice, rows: usize, columns: usize) -> HalfInput {
+        HalfInput::within(scratch.part(0, HalfInput::bytes(rows, columns)), rows, columns)
     }
 
     /// Bytes of scratch that products of one input take, by their kernels and matrices.
     pub fn scratch_bytes(rows: usize, products: &[(Choice, StoredMatrix)]) -> usize {
         let columns = products.first().map_or(0, |(_, matrix)| matrix.columns);
-        let converted = orders(products.iter().map(|(choice, _)| *choice)).len();
+        let halves = products.iter().any(|(choice, _)| choice.takes_halves());
+        let converted = if halves { HalfInput::bytes(rows, columns).next_multiple_of(ALIGNMENT) } else { 0 };
         let own = |(choice, matrix): &(Choice, StoredMatrix)| {
             choice.scratch_bytes(rows, matrix).next_multiple_of(ALIGNMENT)
         };
-        converted * HalfInput::bytes(rows, columns).next_multiple_of(ALIGNMENT)
-            + products.iter().map(own).sum::<usize>()
+        converted + products.iter().map(own).sum::<usize>()
     }
 }
 
 /// Of what lies in the scratch.
 const ALIGNMENT: usize = 256;
-
-/// The conversions that kernels want.
-fn orders(choices: impl Iterator<Item = Choice>) -> ArrayVec<Order, 2> {
-    let wanted: Vec<Order> = choices.filter_map(Choice::order).collect();
-    [Order::Natural, Order::Interleaved].into_iter().filter(|order| wanted.contains(order)).collect()
-}
 
 impl Product {
     fn append(
@@ -116,8 +115,8 @@ impl Product {
         let halves = || halves.expect("the input was converted to what the kernel wants");
         match choice {
             Choice::Gemv => dispatches.push(Gemv { rows, input, matrix, bias, out }.dispatch()),
-            Choice::Skinny(parts) => {
-                let launch = SkinnyGemm { parts, rows, matrix, bias, input: halves(), scratch, out };
+            Choice::Packed(sharing) => {
+                let launch = PackedGemm { sharing, rows, matrix, bias, input: halves(), scratch, out };
                 dispatches.extend(launch.dispatches());
             }
             Choice::Tiles(tile) => dispatches.extend(gemm(tile, Columns::Whole)),
@@ -140,13 +139,9 @@ pub fn covers(format: MatrixFormat, columns: usize) -> bool {
 }
 
 impl Choice {
-    /// What it wants the input converted to.
-    fn order(self) -> Option<Order> {
-        match self {
-            Choice::Skinny(_) => Some(Order::Interleaved),
-            Choice::System => Some(Order::Natural),
-            Choice::Gemv | Choice::Tiles(_) | Choice::Parts(..) | Choice::Plain(_) | Choice::Tensor => None,
-        }
+    /// Whether it multiplies the input as f16, which is made once for all products of it.
+    pub fn takes_halves(self) -> bool {
+        matches!(self, Choice::Packed(_) | Choice::System)
     }
 
     /// Bytes of scratch that it needs for a product, beside the converted input.
@@ -154,7 +149,7 @@ impl Choice {
         match self {
             // Rounding may add a part's worth of rows.
             Choice::Parts(_, parts) => Gemm::scratch_bytes(parts, rows, matrix.rows),
-            Choice::Skinny(parts) => SkinnyGemm::scratch_bytes(parts, rows, matrix.rows),
+            Choice::Packed(sharing) => PackedGemm::scratch_bytes(sharing, rows, matrix.rows),
             Choice::System => SystemGemm::scratch_bytes(matrix.rows, matrix.columns),
             Choice::Gemv | Choice::Tiles(_) | Choice::Plain(_) | Choice::Tensor => 0,
         }

@@ -18,11 +18,12 @@ pub use matmul::{Product, Products, Selection};
 pub use step_data::{StepData, StepPlaces};
 
 use crate::device::{Dispatch, Slice};
-use crate::kernels::activation::{Gate, Gated, StridedRows};
+use crate::kernels::activation::{Gate, Gated, GatedHalf, StridedRows};
 use crate::kernels::attention::{
     Attend, AttentionDecode, AttentionPrefill, PagedCache, Route, StepTables, Weighing,
 };
 use crate::kernels::embedding::{Embed, GatherAdd};
+use crate::kernels::gemm::HalfInput;
 use crate::kernels::kv_write::KvWrite;
 use crate::kernels::matrix::StoredMatrix;
 use crate::kernels::norm::{AddRmsNorm, HeadNorm, NormedHeads, RmsNorm};
@@ -32,7 +33,9 @@ use crate::select::{Answers, Choice};
 /// Where the tensors of a program lie on the device, in the order of [`Program::weights`].
 #[derive(Debug, Clone, Default)]
 pub struct Weights {
-    /// Those that are matrices.
+    /// Those whose rows are looked up.
+    pub tables: Vec<Option<StoredMatrix>>,
+    /// Those that are multiplied with.
     pub matrices: Vec<Option<StoredMatrix>>,
     /// Those that are vectors, as f32.
     pub vectors: Vec<Option<Slice>>,
@@ -98,7 +101,7 @@ impl Lowering {
 
     /// The launches of one step, in an order in which each may need what those before it wrote.
     pub fn lower(&self, tables: &StepTables, places: &StepPlaces) -> Vec<Dispatch> {
-        let mut step = StepLowering { model: self, tables, places, dispatches: Vec::new() };
+        let mut step = StepLowering { model: self, tables, places, halves_of: None, dispatches: Vec::new() };
         let mut rest = self.program.ops.as_slice();
         while let Some((op, after)) = rest.split_first() {
             rest = after;
@@ -108,7 +111,7 @@ impl Lowering {
                 {
                     rest = &after[1..];
                 }
-                _ => step.op(op),
+                (op, next) => step.op(op, next),
             }
         }
         step.dispatches
@@ -138,6 +141,8 @@ struct StepLowering<'a> {
     model: &'a Lowering,
     tables: &'a StepTables,
     places: &'a StepPlaces,
+    /// The buffer that the op before made f16 of too, where products look for it.
+    halves_of: Option<Buffer>,
     dispatches: Vec<Dispatch>,
 }
 
@@ -157,10 +162,12 @@ impl StepLowering<'_> {
         self.model.program.buffers[buffer.0].width
     }
 
-    fn op(&mut self, op: &Op) {
+    /// Appends the launches of an op; what comes next may want its result as f16.
+    fn op(&mut self, op: &Op, next: Option<&Op>) {
         match op {
             &Op::Embed { table, scale, out } => {
-                let (rows, table, tokens) = (self.rows(out), self.model.matrix(table), self.places.tokens);
+                let table = self.model.weights.tables[table.0].expect("a table was loaded as a matrix");
+                let (rows, tokens) = (self.rows(out), self.places.tokens);
                 self.dispatches.push(Embed { rows, table, scale, tokens, out: self.slice(out) }.dispatch());
             }
             &Op::RmsNorm { input, weight, norm, out } => {
@@ -172,8 +179,9 @@ impl StepLowering<'_> {
             }
             &Op::AddNorm { residual, input, weight, norm, out } => {
                 let (rows, width, weight) = (self.rows(out), self.width(out), self.model.vector(weight));
+                let halves = self.halves_for(out, next);
                 let (input, residual, out) = (self.slice(input), self.slice(residual), self.slice(out));
-                let launch = AddRmsNorm { rows, width, norm, input, residual, weight, out };
+                let launch = AddRmsNorm { rows, width, norm, input, residual, weight, out, halves };
                 self.dispatches.push(launch.dispatch());
             }
             Op::Project { input, projections } => {
@@ -183,9 +191,14 @@ impl StepLowering<'_> {
                 self.project(*input, [gate, up].into_iter());
                 let (rows, width) = (self.rows(*out), self.width(*out));
                 let strided = |buffer| StridedRows { slice: self.slice(buffer), stride: width };
-                let (gate, up, out) = (strided(gate.out), strided(up.out), self.slice(*out));
+                let (gate, up) = (strided(gate.out), strided(up.out));
                 let activation = Gate::Plain((*activation).into());
-                self.dispatches.push(Gated { activation, rows, width, gate, up, out }.dispatch());
+                let launch = match self.halves_for(*out, next) {
+                    // Nothing else reads it.
+                    Some(out) => GatedHalf { activation, rows, width, gate, up, out }.dispatch(),
+                    None => Gated { activation, rows, width, gate, up, out: self.slice(*out) }.dispatch(),
+                };
+                self.dispatches.push(launch);
             }
             Op::HeadNorm { .. } => {
                 self.head_norms(op, None);
@@ -229,8 +242,27 @@ impl StepLowering<'_> {
             }
         };
         let products: Vec<Product> = projections.map(product).collect();
+        let converted = self.halves_of.take() == Some(input);
         let (input, scratch) = (self.slice(input), self.model.places.products);
-        Products { rows, input, products: &products, scratch }.append(&mut self.dispatches);
+        Products { rows, input, converted, products: &products, scratch }.append(&mut self.dispatches);
+    }
+
+    /// Where the op that makes `buffer` puts it as f16, if the products that come next take it so.
+    fn halves_for(&mut self, buffer: Buffer, next: Option<&Op>) -> Option<HalfInput> {
+        let rows = self.rows(buffer);
+        let takes = |op: &Op| match op {
+            Op::Project { input, .. } | Op::GateUp { input, .. } if *input == buffer && rows > 0 => {
+                op.projections().all(|projection| {
+                    let choices = self.model.choices[projection.matrix.0].as_ref();
+                    choices.is_some_and(|choices| choices[rows - 1].takes_halves())
+                })
+            }
+            _ => false,
+        };
+        next.is_some_and(takes).then(|| {
+            self.halves_of = Some(buffer);
+            Products::halves(self.model.places.products, rows, self.width(buffer))
+        })
     }
 
     /// One launch for the norms of a layer's query and key heads. The answer is whether they go together.

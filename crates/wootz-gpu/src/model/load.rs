@@ -16,7 +16,6 @@ use super::{GpuMemory, GpuModel, STEP_BUFFERS, device_error, weights};
 use crate::choices::Choices;
 use crate::device::{Device, Kernel, Slice};
 use crate::kernels::attention::{HEAD_SIZES, PagedCache};
-use crate::kernels::gemm_skinny::SkinnyGemm;
 use crate::kernels::gemv::{Gemv, MOST_ROWS};
 use crate::kernels::matrix::StoredMatrix;
 use crate::lower::{Arena, Choosing, Lowering, Places, Selection, StepData, Weights, matmul, scratch_bytes};
@@ -175,7 +174,7 @@ impl Products {
                 Rows::Samples => limits.samples,
             };
             // Where a matrix begins decides which of two kernels reads it.
-            let reader = (Gemv::kernel(&matrix, 1), SkinnyGemm::kernel(&matrix, 1));
+            let reader = Gemv::kernel(&matrix, 1);
             let shape = (matrix.format, matrix.rows, matrix.columns, reader, bias, most);
             let table = match known.get(&shape) {
                 Some(table) => Arc::clone(table),

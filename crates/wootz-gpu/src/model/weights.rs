@@ -1,4 +1,5 @@
-//! A checkpoint's tensors on a device: matrices stay in the mapped file, vectors become f32 in one arena.
+//! A checkpoint's tensors on a device: matrices stay in the mapped file, vectors become f32 in one arena. A device whose
+//! kernels hold factors in registers gets the matrices that are multiplied with packed, and no file.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,7 +13,8 @@ use super::device_error;
 use crate::device::{BufferId, Command, Device, Family, Profile, Slice};
 use crate::kernels::copy::{Convert, Number};
 use crate::kernels::embedding::Embed;
-use crate::kernels::matrix::{MatrixFormat, StoredMatrix};
+use crate::kernels::gemm_packed::Pack;
+use crate::kernels::matrix::{MatrixFormat, Packing, StoredMatrix};
 use crate::lower::{Rotation, Weights, matmul};
 
 /// Bytes that every tensor in an arena begins at a multiple of.
@@ -94,6 +96,17 @@ enum Way {
     Copied,
     /// It becomes f16, for devices that compute with bf16 by several instructions.
     Half,
+    /// It is packed, for devices whose kernels hold factors in registers.
+    Packed(Packing),
+}
+
+/// What a matrix is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    /// Its rows are looked up.
+    Table,
+    /// It is multiplied with.
+    Factor,
 }
 
 /// Bytes that weights take beside the mapped files.
@@ -112,19 +125,38 @@ pub fn load(
     binding: &Binding,
 ) -> Result<(Weights, WeightBytes), BackendError> {
     let uses = Uses::of(program);
-    let mut loader = Loader { device, files: BTreeMap::new(), own: Arena::default(), writes: Vec::new() };
+    let (files, own) = (BTreeMap::new(), Arena::default());
+    let mut loader = Loader { device, files, own, writes: Vec::new(), staging: None };
     let count = program.weights.len();
-    let mut weights =
-        Weights { matrices: vec![None; count], vectors: vec![None; count], rotations: Vec::new() };
+    let mut weights = Weights {
+        tables: vec![None; count],
+        matrices: vec![None; count],
+        vectors: vec![None; count],
+        rotations: Vec::new(),
+    };
     let mut bytes = WeightBytes::default();
     let mut placed = Vec::new();
     for weight in uses.matrices() {
         let tensor = binding.tensor(weight);
-        let place = loader.place(tensor);
-        if matches!(place, Place::File(_)) {
-            bytes.mapped += tensor.bytes.len() as u64;
+        let is_table = uses.tables.contains(&weight);
+        let mut lists = Vec::new();
+        // A matrix that is both has one place, unless it is packed as a factor.
+        if uses.factors.contains(&weight) {
+            let place = loader.place(tensor, Use::Factor);
+            let is_packed = matches!(place, Place::Packed(..));
+            lists.push((place, if is_table && !is_packed { &BOTH[..] } else { &BOTH[1..] }));
+            if is_table && is_packed {
+                lists.push((loader.place(tensor, Use::Table), &BOTH[..1]));
+            }
+        } else {
+            lists.push((loader.place(tensor, Use::Table), &BOTH[..1]));
         }
-        placed.push((weight, place));
+        for (place, for_what) in lists {
+            if matches!(place, Place::File(_)) {
+                bytes.mapped += tensor.bytes.len() as u64;
+            }
+            placed.push((weight, place, for_what));
+        }
     }
     let vectors: Vec<(Weight, usize)> =
         uses.vectors.iter().map(|&weight| (weight, loader.vector(binding.tensor(weight).to_f32()))).collect();
@@ -140,9 +172,24 @@ pub fn load(
     }
     bytes.own = loader.own.bytes as u64;
     let own = loader.write()?;
-    for (weight, place) in placed {
-        let tensor = binding.tensor(weight);
-        weights.matrices[weight.0] = Some(loader.matrix(tensor, place, own)?);
+    let packed = placed.iter().filter(|(_, place, _)| matches!(place, Place::Packed(..)));
+    let staged = packed.map(|(weight, ..)| binding.tensor(*weight).bytes.len()).max();
+    if let Some(length) = staged {
+        let buffer = loader.device.allocate(length, "a matrix that is being packed");
+        let buffer = buffer.map_err(|error| device_error(&error, REMEDY))?;
+        loader.staging = Some(Slice { buffer, offset: 0, length });
+    }
+    for (weight, place, for_what) in placed {
+        let matrix = loader.matrix(binding.tensor(weight), place, own)?;
+        for what in for_what {
+            match what {
+                Use::Table => weights.tables[weight.0] = Some(matrix),
+                Use::Factor => weights.matrices[weight.0] = Some(matrix),
+            }
+        }
+    }
+    if let Some(staging) = loader.staging.take() {
+        loader.device.release(staging.buffer);
     }
     for (weight, offset) in vectors {
         weights.vectors[weight.0] = Some(own.part(offset, 4 * binding.tensor(weight).elements()));
@@ -156,6 +203,9 @@ pub fn load(
         .collect();
     Ok((weights, bytes))
 }
+
+/// Both uses of a matrix.
+const BOTH: [Use; 2] = [Use::Table, Use::Factor];
 
 /// Bytes that are given out one after another.
 #[derive(Debug, Default)]
@@ -176,6 +226,7 @@ enum Place {
     File(Arc<MappedFile>),
     Copied(usize),
     Half(usize, Arc<MappedFile>),
+    Packed(usize, Packing),
 }
 
 struct Loader<'a> {
@@ -183,19 +234,28 @@ struct Loader<'a> {
     files: BTreeMap<PathBuf, BufferId>,
     own: Arena,
     writes: Vec<(usize, Vec<f32>)>,
+    /// Where a matrix lies while it is packed.
+    staging: Option<Slice>,
 }
 
 impl Loader<'_> {
-    fn place(&mut self, tensor: &Tensor) -> Place {
-        match self.way(tensor) {
+    fn place(&mut self, tensor: &Tensor, what: Use) -> Place {
+        match self.way(tensor, what) {
             Way::InFile => Place::File(tensor.file.clone()),
             Way::Copied => Place::Copied(self.own.take(tensor.bytes.len())),
             Way::Half => Place::Half(self.own.take(2 * tensor.elements()), tensor.file.clone()),
+            Way::Packed(packing) => {
+                Place::Packed(self.own.take(Pack::bytes(packing, tensor.rows(), tensor.columns())), packing)
+            }
         }
     }
 
-    fn way(&self, tensor: &Tensor) -> Way {
+    fn way(&self, tensor: &Tensor, what: Use) -> Way {
         let facts = self.device.facts();
+        if facts.register_factors {
+            let packing = Pack::packing(MatrixFormat::Ggml(tensor.kind), tensor.columns());
+            return packing.filter(|_| what == Use::Factor).map_or(Way::Copied, Way::Packed);
+        }
         let alignment = MatrixFormat::Ggml(tensor.kind).alignment().max(facts.offset_alignment);
         let aligned = tensor.bytes.start.is_multiple_of(alignment);
         let emulates_bf16 = matches!(facts.family, Family::Apple(7 | 8));
@@ -240,6 +300,9 @@ impl Loader<'_> {
                 self.convert_to_half(tensor, input, out)?;
                 (TensorType::F16, out)
             }
+            Place::Packed(offset, packing) => {
+                return self.pack(tensor, own.part(offset, Pack::bytes(packing, rows, columns)));
+            }
         };
         StoredMatrix::ggml(kind, rows, columns, data)
             .map_err(|error| BackendError::Load { reason: format!("tensor {}: {error}", tensor.name) })
@@ -256,6 +319,20 @@ impl Loader<'_> {
             }
         };
         Ok(Slice { buffer, offset: tensor.bytes.start, length: tensor.bytes.len() })
+    }
+
+    fn pack(&mut self, tensor: &Tensor, out: Slice) -> Result<StoredMatrix, BackendError> {
+        let staging = self.staging.expect("memory was set aside for the largest matrix");
+        let data = staging.part(0, tensor.bytes.len());
+        let matrix = StoredMatrix::ggml(tensor.kind, tensor.rows(), tensor.columns(), data);
+        let matrix = matrix
+            .map_err(|error| BackendError::Load { reason: format!("tensor {}: {error}", tensor.name) })?;
+        let (dispatch, packed) = Pack { matrix, out }.dispatch();
+        let written = self.device.write(data, tensor.data());
+        let submitted =
+            written.and_then(|()| self.device.submit(&[Command::Dispatch(dispatch)], Profile::Whole));
+        let done = submitted.and_then(|submission| self.device.wait(submission));
+        done.map(|_| packed).map_err(|error| device_error(&error, "the tensor could not be packed"))
     }
 
     fn convert_to_half(&mut self, tensor: &Tensor, input: Slice, out: Slice) -> Result<(), BackendError> {

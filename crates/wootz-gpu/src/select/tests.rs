@@ -2,6 +2,7 @@ use wootz_weights::TensorType;
 
 use super::*;
 use crate::device::{BufferId, Slice};
+use crate::kernels::matrix::Packing;
 
 fn facts(family: Family, cores: Option<u32>) -> DeviceFacts {
     DeviceFacts {
@@ -131,29 +132,17 @@ fn the_systems_library_is_used_when_asked_for_or_measured_faster() {
 }
 
 #[test]
-fn few_rows_go_to_nvidias_matrix_unit() {
+fn what_is_not_packed_runs_on_nvidia_as_elsewhere() {
     use TensorType as T;
     let device = facts(Family::Nvidia(90), Some(132));
     let choices = Choices::default();
     let table = [
-        // The matrix is read once for up to 64 rows, in parts where it has too few outputs for all cores.
-        (T::Q4_K, 1, 4096, 4096, "gemm_skinny_parts1"),
-        (T::Q4_K, 8, 4096, 4096, "gemm_skinny_parts1"),
-        (T::Q4_K, 9, 4096, 4096, "gemm_skinny_parts8"),
-        (T::Q4_K, 32, 14336, 4096, "gemm_skinny_parts2"),
-        (T::Q4_K, 64, 14336, 4096, "gemm_skinny_parts1"),
-        (T::Q4_K, 64, 4096, 4096, "gemm_skinny_parts4"),
-        (T::Q4_K, 65, 4096, 4096, "system"),
-        (T::Q6_K, 1, 128_256, 4096, "gemm_skinny_parts1"),
-        (T::Q8_0, 1, 896, 896, "gemm_skinny_parts1"),
-        (T::F16, 64, 4096, 4096, "gemm_skinny_parts4"),
-        // A head as f16 would take too much memory.
-        (T::Q6_K, 65, 128_256, 4096, "gemm_rows64"),
-        // Formats and widths without such a kernel.
-        (T::Q4_0, 1, 4096, 4096, "gemv"),
+        (T::Q5_K, 1, 4096, 4096, "gemv"),
         (T::IQ2_XS, 8, 4096, 4096, "gemv"),
-        (T::Q4_0, 9, 4096, 4096, "system"),
         (T::F16, 8, 100, 130, "gemv"),
+        (T::Q5_K, 9, 4096, 4096, "system"),
+        // A head as f16 would take too much memory.
+        (T::Q5_K, 65, 128_256, 4096, "gemm_rows64"),
     ];
     for (kind, rows, outputs, columns, expected) in table {
         let found = chosen(&shape(kind, rows, outputs, columns), &device, rules(&choices));
@@ -161,36 +150,53 @@ fn few_rows_go_to_nvidias_matrix_unit() {
     }
 }
 
+/// A matrix that was packed when it was loaded.
+fn packed(rows: usize, outputs: usize, columns: usize) -> Shape {
+    let format = MatrixFormat::Packed(Packing::Nibbles);
+    let length = outputs.next_multiple_of(16) * format.row_bytes(columns).unwrap();
+    let data = Slice { buffer: BufferId(0), offset: 0, length };
+    let matrix = StoredMatrix { format, rows: outputs, columns, data, scales: None, biases: None };
+    Shape { rows, matrix: matrix.checked().unwrap(), bias: false }
+}
+
 #[test]
-fn skinny_kernels_are_nvidias_and_never_reproducible() {
+fn packed_matrices_are_read_once_for_up_to_64_rows() {
+    let nvidia = facts(Family::Nvidia(90), Some(132));
     let choices = Choices::default();
+    let table = [
+        (1, 4096, 4096, "gemm_packed"),
+        (8, 4096, 4096, "gemm_packed"),
+        // As many parts as fill all cores twice, or once where a threadgroup fills one.
+        (9, 4096, 4096, "gemm_staged_parts8"),
+        (32, 14336, 4096, "gemm_staged_parts2"),
+        (64, 14336, 4096, "gemm_staged_parts1"),
+        (64, 1024, 4096, "gemm_staged_parts16"),
+        (65, 4096, 4096, "system"),
+        // The head as f16 would be too large.
+        (65, 128_256, 4096, "gemm_packed"),
+    ];
     let reproducible = Rules { answers: Answers::Reproducible, ..rules(&choices) };
-    let is_skinny = |choice: &Choice| matches!(choice, Choice::Skinny(_));
-    for rows in 1..=64 {
-        let shape = shape(TensorType::Q4_K, rows, 4096, 4096);
-        for other in [Family::Apple(9), Family::Emulator] {
-            let candidates = candidates(&shape, &facts(other, Some(40)), Answers::Fastest);
-            assert!(!candidates.iter().any(is_skinny), "{other:?}, {rows} rows");
-        }
-        let nvidia = facts(Family::Nvidia(90), Some(132));
-        let choice = choose(&shape, &nvidia, reproducible);
-        assert!(matches!(choice, Some(Choice::Tiles(_))), "{rows} rows: {choice:?}");
+    for (rows, outputs, columns, expected) in table {
+        let shape = packed(rows, outputs, columns);
+        assert_eq!(chosen(&shape, &nvidia, rules(&choices)), expected, "{rows} rows of {outputs}x{columns}");
+        assert_eq!(chosen(&shape, &nvidia, reproducible), "gemm_packed");
+        let without_library = DeviceFacts { matrix_library: false, ..nvidia.clone() };
+        assert_ne!(chosen(&shape, &without_library, rules(&choices)), "none");
     }
 }
 
 #[test]
-fn a_skinny_kernel_gives_way_to_a_measured_winner_and_when_excluded() {
+fn a_packed_matrix_has_another_kernel_where_one_is_wrong_or_slower() {
     let nvidia = facts(Family::Nvidia(90), Some(132));
     let mut choices = Choices::default();
-    let one = shape(TensorType::Q4_K, 1, 4096, 4096);
-    choices.winners.insert(one.key(), "gemv".into());
-    assert_eq!(chosen(&one, &nvidia, rules(&choices)), "gemv");
+    let (one, more) = (packed(1, 4096, 4096), packed(9, 4096, 4096));
+    choices.winners.insert(one.key(), "gemm_staged_parts8".into());
+    assert_eq!(chosen(&one, &nvidia, rules(&choices)), "gemm_staged_parts8");
     choices.winners.clear();
-    choices.excluded.insert("gemm_skinny_q4_k".into());
-    assert_eq!(chosen(&one, &nvidia, rules(&choices)), "gemv");
-    // The kernels for more rows are others.
-    let more = shape(TensorType::Q4_K, 9, 4096, 4096);
-    assert_eq!(chosen(&more, &nvidia, rules(&choices)), "gemm_skinny_parts8");
+    choices.excluded.insert("gemm_packed_nibbles".into());
+    assert_eq!(chosen(&one, &nvidia, rules(&choices)), "gemm_staged_parts8");
+    choices.excluded = ["gemm_staged16_nibbles".to_owned()].into();
+    assert_eq!(chosen(&more, &nvidia, rules(&choices)), "gemm_packed");
 }
 
 #[test]

@@ -5,8 +5,8 @@ use wootz_backend::cpu::reference;
 use wootz_weights::TensorType;
 
 use super::{
-    Columns, FinishRows, Gemm, GemmTile, GroupedGemm, HalfInput, HalfRows, Order, PlainGemm, PlainStage,
-    SystemGemm, TensorGemm, has_all_tiles, source_of,
+    Columns, FinishRows, Gemm, GemmTile, GroupedGemm, HalfInput, HalfRows, PlainGemm, PlainStage, SystemGemm,
+    TensorGemm, has_all_tiles, source_of,
 };
 use crate::case::{Case, Check, Tolerance, values};
 use crate::device::Slice;
@@ -52,8 +52,7 @@ pub fn cases() -> Vec<Case> {
     }
     cases.push(plain_case(PlainStage::Tiled, F16, 1, 1, 1));
     cases.extend([(5, 1.0), (4, 1.0), (3, 1.0e6)].map(|(rows, scale)| system_case(rows, scale)));
-    cases.extend([1, 3, 96, 2051].map(|columns| half_rows_case(Order::Natural, columns)));
-    cases.extend([4, 1028].map(|columns| half_rows_case(Order::Interleaved, columns)));
+    cases.extend([1, 3, 96, 2051].map(half_rows_case));
     cases.extend([false, true].map(finish_rows_case));
     cases
 }
@@ -112,14 +111,9 @@ impl Product {
         Tolerance { absolute: (share * norm) as f32, relative: 2.0e-6 }
     }
 
-    fn store(&self, case: &mut Case) -> Stored {
-        self.store_shifted(case, 1)
-    }
-
-    /// With the matrix so many times its alignment behind its buffer's begin.
-    pub fn store_shifted(&self, case: &mut Case, shift: usize) -> Stored {
+    pub fn store(&self, case: &mut Case) -> Stored {
         Stored {
-            matrix: self.sample.store(case, shift),
+            matrix: self.sample.store(case, 1),
             bias: self.bias.as_ref().map(|bias| case.input("bias", bias)),
             input: case.input("input", &self.input),
         }
@@ -266,14 +260,14 @@ fn system_case(rows: usize, scale: f32) -> Case {
     let out = case.output_f32("out", product.expected(), product.tolerance(Factors::F16));
     let halves = HalfInput::within(case.scratch("halves", HalfInput::bytes(rows, columns)), rows, columns);
     let scratch = case.scratch("f16", SystemGemm::scratch_bytes(outputs, columns));
-    case.dispatch([HalfRows { order: Order::Natural, rows, columns, input, out: halves }.dispatch()]);
+    case.dispatch([HalfRows { rows, columns, input, out: halves }.dispatch()]);
     case.dispatch(SystemGemm { rows, matrix, bias, input: halves, scratch, out }.dispatches());
     case
 }
 
 /// Rows that f16 holds, and rows that it holds only after they were scaled.
-fn half_rows_case(order: Order, columns: usize) -> Case {
-    let mut case = Case::new(format!("half rows of {columns}, {order:?}"));
+fn half_rows_case(columns: usize) -> Case {
+    let mut case = Case::new(format!("half rows of {columns}"));
     let scales: [f32; 8] = [1.0, 0.0625, 32768.0, 40000.0, 1.0e9, 3.0e38, 0.03, 1.0e-36];
     let mut rows: Vec<f32> = values(scales.len() * columns, 5);
     let (mut halves, mut inverses) = (Vec::new(), Vec::new());
@@ -284,21 +278,15 @@ fn half_rows_case(order: Order, columns: usize) -> Case {
         let exponent = scale.log2().floor() as i32;
         let fits = (0.0625..=32768.0).contains(&scale);
         let factor = if fits { 1.0 } else { 2.0_f32.powi((14 - exponent).min(127)) };
-        if order == Order::Interleaved {
-            row.chunks_exact_mut(4).for_each(|four| four.swap(1, 2));
-        }
         halves.extend(row.iter().flat_map(|value| f16::from_f32(value * factor).to_le_bytes()));
         inverses.push(1.0 / factor);
     }
     let count = scales.len();
-    if order == Order::Interleaved {
-        rows.chunks_exact_mut(4).for_each(|four| four.swap(1, 2));
-    }
     let input = case.input("input", &rows);
     let halves = case.buffer("out", vec![0xff; halves.len()], Check::Bytes(halves));
     let inverse = case.output_f32("inverse", inverses, Tolerance { absolute: 0.0, relative: 0.0 });
     let out = HalfInput { halves, inverse };
-    case.dispatch([HalfRows { order, rows: count, columns, input, out }.dispatch()]);
+    case.dispatch([HalfRows { rows: count, columns, input, out }.dispatch()]);
     case
 }
 

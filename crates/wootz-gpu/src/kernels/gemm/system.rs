@@ -6,7 +6,8 @@ use super::{SOURCES, SYSTEM, bias_bytes};
 use crate::device::{Argument, Dispatch, Grid, Kernel, Slice, Work};
 use crate::kernel_args;
 use crate::kernels::copy::DequantizeToHalf;
-use crate::kernels::matrix::StoredMatrix;
+use crate::kernels::gemm_packed::UnpackToHalf;
+use crate::kernels::matrix::{MatrixFormat, StoredMatrix};
 use crate::product::MatrixProduct;
 
 kernel_args! {
@@ -40,7 +41,7 @@ pub struct SystemGemm {
     pub matrix: StoredMatrix,
     /// `[outputs]` f32.
     pub bias: Option<Slice>,
-    /// The input as f16, in its natural order.
+    /// The input as f16.
     pub input: HalfInput,
     /// Of [`SystemGemm::scratch_bytes`], at a multiple of 16 bytes.
     pub scratch: Slice,
@@ -59,21 +60,16 @@ impl SystemGemm {
         let &SystemGemm { rows, matrix, bias, input, scratch, out } = self;
         let (outputs, inner) = (matrix.rows, matrix.columns);
         let right = scratch.part(0, Self::scratch_bytes(outputs, inner));
+        let decoded = match matrix.format {
+            MatrixFormat::Packed(_) => UnpackToHalf { matrix, out: right }.dispatch(),
+            _ => DequantizeToHalf { matrix, out: right }.dispatch(),
+        };
         ArrayVec::from_iter([
-            DequantizeToHalf { matrix, out: right }.dispatch(),
+            decoded,
             MatrixProduct { rows, columns: outputs, inner, left: input.halves, right, out }.dispatch(),
             FinishRows { rows, outputs, inverse: input.inverse, bias, out }.dispatch(),
         ])
     }
-}
-
-/// How the elements of a row follow each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Order {
-    /// As they are.
-    Natural,
-    /// 0 2 1 3 of each four, as [`SkinnyGemm`](crate::kernels::gemm_skinny::SkinnyGemm) multiplies them.
-    Interleaved,
 }
 
 /// Rows as f16, each multiplied with a power of two.
@@ -97,6 +93,11 @@ impl HalfInput {
         HalfInput { halves: memory.part(Self::inverse_bytes(rows), 2 * rows * columns), inverse }
     }
 
+    /// As arguments of a kernel that makes it.
+    pub fn written(self) -> [Argument; 2] {
+        [Argument::write(self.halves), Argument::write(self.inverse)]
+    }
+
     const fn inverse_bytes(rows: usize) -> usize {
         (4 * rows).next_multiple_of(256)
     }
@@ -106,11 +107,9 @@ impl HalfInput {
 /// exact.
 #[derive(Debug, Clone, Copy)]
 pub struct HalfRows {
-    /// Of the result.
-    pub order: Order,
     /// Rows: at least 1.
     pub rows: usize,
-    /// Of a row; of [`Order::Interleaved`] a multiple of 4.
+    /// Of a row.
     pub columns: usize,
     /// `[rows, columns]` f32.
     pub input: Slice,
@@ -121,13 +120,9 @@ pub struct HalfRows {
 impl HalfRows {
     /// The launch.
     pub fn dispatch(&self) -> Dispatch {
-        let &HalfRows { order, rows, columns, input, out } = self;
-        let entry = match order {
-            Order::Natural => "half_rows",
-            Order::Interleaved => "half_rows_interleaved",
-        };
+        let &HalfRows { rows, columns, input, out } = self;
         Dispatch {
-            kernel: Kernel { source: &SOURCES[SYSTEM], entry },
+            kernel: Kernel { source: &SOURCES[SYSTEM], entry: "half_rows" },
             arguments: ArrayVec::from_iter([
                 Argument::read(input),
                 Argument::write(out.halves),

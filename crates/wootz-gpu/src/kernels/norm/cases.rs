@@ -4,8 +4,9 @@ use wootz_backend::cpu::reference;
 use wootz_spec::Norm;
 
 use super::{AddRmsNorm, HeadNorm, LayerNorm, NormedHeads, RmsNorm};
-use crate::case::{Case, Tolerance, values};
+use crate::case::{Case, Check, Tolerance, values};
 use crate::device::Slice;
+use crate::kernels::gemm::HalfInput;
 use crate::twins;
 
 /// A sum of squares in another order differs by a few roundings; the rest of a norm is three of them.
@@ -32,6 +33,10 @@ pub(super) fn cases() -> Vec<Case> {
     cases.extend(
         [(2, 64, PLAIN), (3, 103, OFFSET), (1, 2048, PLAIN), (1, 2, PLAIN), (1, 16389, OFFSET)]
             .map(|(rows, width, norm)| add_rms_norm(rows, width, norm)),
+    );
+    cases.extend(
+        [(2, 64, 1.0), (3, 103, 1.0e6), (1, 2048, 1.0e-4), (1, 16389, 1.0)]
+            .map(|(rows, width, scale)| add_rms_norm_half(rows, width, scale)),
     );
     for (rows, width, with_bias) in [(2, 64, true), (3, 102, false), (1, 1, true), (1, 16387, true)] {
         for added in [false, true] {
@@ -67,6 +72,35 @@ fn rms_norm(rows: usize, width: usize, norm: Norm) -> Case {
     case
 }
 
+/// With weights so large or small that f16 does not hold the results as they are.
+fn add_rms_norm_half(rows: usize, width: usize, scale: f32) -> Case {
+    let mut case = Case::new(format!("add_rms_norm_half {rows}x{width}, weights of {scale:e}"));
+    let (inputs, residuals) = (values(rows * width, 1), values(rows * width, 2));
+    let weights: Vec<f32> = values(width, 3).iter().map(|value| value * scale).collect();
+    let mut sums = residuals.clone();
+    reference::add(&mut sums, &inputs);
+    let mut expected = vec![0.0; rows * width];
+    reference::rms_norm(&sums, &weights, PLAIN, &mut expected);
+    let (mut rounded, mut inverses) = (Vec::new(), Vec::new());
+    for row in expected.chunks_exact(width) {
+        let greatest = row.iter().fold(0.0_f32, |greatest, value| greatest.max(value.abs()));
+        let fits = (0.0625..=32768.0).contains(&greatest);
+        let factor = if fits { 1.0 } else { (14.0 - greatest.log2().floor()).exp2() };
+        rounded.extend(row.iter().map(|value| value * factor));
+        inverses.push(1.0 / factor);
+    }
+    let input = unaligned(&mut case, "input", &inputs);
+    let residual = case.updated_f32("residual", &residuals, sums, Tolerance::EXACT);
+    let weight = case.input("weight", &weights);
+    let out = case.output_f32("out", expected, TOLERANCE);
+    let tolerance = Tolerance { absolute: 1e-6, relative: 1e-3 };
+    let halves = case.buffer("halves", vec![0xff; 2 * rows * width], Check::F16(rounded, tolerance));
+    let inverse = case.output_f32("inverse", inverses, Tolerance::EXACT);
+    let halves = Some(HalfInput { halves, inverse });
+    case.dispatch([AddRmsNorm { rows, width, norm: PLAIN, input, residual, weight, out, halves }.dispatch()]);
+    case
+}
+
 fn add_rms_norm(rows: usize, width: usize, norm: Norm) -> Case {
     let mut case = Case::new(format!("add_rms_norm {rows}x{width}"));
     let (inputs, residuals, weights) = (values(rows * width, 1), values(rows * width, 2), values(width, 3));
@@ -78,7 +112,7 @@ fn add_rms_norm(rows: usize, width: usize, norm: Norm) -> Case {
     let residual = case.updated_f32("residual", &residuals, sums, Tolerance::EXACT);
     let weight = case.input("weight", &weights);
     let out = case.output_f32("out", expected, TOLERANCE);
-    case.dispatch([AddRmsNorm { rows, width, norm, input, residual, weight, out }.dispatch()]);
+    case.dispatch([AddRmsNorm { rows, width, norm, input, residual, weight, out, halves: None }.dispatch()]);
     case
 }
 

@@ -1,0 +1,223 @@
+//! Packed matrices times rows on NVIDIA's matrix unit: `kernels/gemm_packed.metal` and `kernels/pack.metal`.
+
+mod cases;
+mod pack;
+
+use arrayvec::ArrayVec;
+
+use super::Concept;
+use super::gemm::{Combine, HalfInput};
+use super::matrix::{MatrixFormat, Packing, StoredMatrix};
+use crate::device::{Argument, Dispatch, Grid, Kernel, Slice, Work};
+use crate::kernel_args;
+use crate::source::KernelSource;
+pub use pack::{Pack, UnpackToHalf};
+
+/// The kernels.
+pub const CONCEPT: Concept = Concept { name: "gemm_packed", sources: SOURCES, cases: cases::cases };
+
+const PRODUCTS: usize = 0;
+const PACK: usize = 1;
+const SOURCES: &[KernelSource] = &[
+    KernelSource {
+        file: "gemm_packed.metal",
+        text: include_str!("../../../../kernels/gemm_packed.metal"),
+        arguments: &[GemmPackedArguments::MSL],
+    },
+    KernelSource {
+        file: "pack.metal",
+        text: include_str!("../../../../kernels/pack.metal"),
+        arguments: &[pack::PackArguments::MSL],
+    },
+];
+
+kernel_args! {
+    /// Arguments of products.
+    pub struct GemmPackedArguments {
+        /// Elements of a row of the matrix, and of the input.
+        columns: u32,
+        /// Rows of the matrix: elements of a row of the result.
+        outputs: u32,
+        /// Rows of the input.
+        rows: u32,
+        /// Whether there is a bias.
+        has_bias: u32,
+        /// Columns of a part.
+        part_columns: u32,
+    }
+}
+
+/// Rows of the input that share what is loaded of the matrix at most.
+pub const MOST_ROWS: usize = 64;
+/// Rows that one instruction of the matrix unit takes.
+const FEW_ROWS: usize = 8;
+/// Outputs of a threadgroup for more than few rows.
+const STAGED_OUTPUTS: usize = 128;
+/// Threads of such a threadgroup.
+const STAGED_THREADS: u32 = 256;
+/// Parts of columns are multiples of this.
+const PART_STEP: usize = 256;
+
+/// Which rows share what is loaded of the matrix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Sharing {
+    /// Eight, of any number: a row's bits are the same beside any others.
+    Eight,
+    /// All of up to [`MOST_ROWS`], with so many parts of the columns.
+    All {
+        /// At least 1; fewer are made where the columns are too few.
+        parts: usize,
+    },
+}
+
+/// `out[m] = matrix · input[m] (+ bias)`.
+#[derive(Debug, Clone, Copy)]
+pub struct PackedGemm {
+    /// How.
+    pub sharing: Sharing,
+    /// Rows of the input.
+    pub rows: usize,
+    /// The weights, packed.
+    pub matrix: StoredMatrix,
+    /// `[matrix.rows]` f32.
+    pub bias: Option<Slice>,
+    /// The input as f16.
+    pub input: HalfInput,
+    /// Of [`PackedGemm::scratch_bytes`].
+    pub scratch: Slice,
+    /// `[rows, matrix.rows]` f32.
+    pub out: Slice,
+}
+
+/// The packing of a matrix; `None` where it is not packed.
+pub fn packing(matrix: &StoredMatrix) -> Option<Packing> {
+    match matrix.format {
+        MatrixFormat::Packed(packing) => Some(packing),
+        _ => None,
+    }
+}
+
+/// An entry point's name for each packing.
+macro_rules! packed {
+    ($prefix:literal, $packing:expr) => {
+        match $packing {
+            Packing::Nibbles => concat!($prefix, "nibbles"),
+            Packing::SixBits => concat!($prefix, "six_bits"),
+            Packing::Bytes => concat!($prefix, "bytes"),
+            Packing::Halves => concat!($prefix, "halves"),
+        }
+    };
+}
+use packed;
+
+impl PackedGemm {
+    /// The kernel for so many rows of a packing; `None` where there is none.
+    pub fn kernel(packing: Packing, sharing: Sharing, rows: usize) -> Option<Kernel> {
+        let entry = match (sharing, rows) {
+            (_, 0) => return None,
+            (Sharing::Eight, _) => packed!("gemm_packed_", packing),
+            (Sharing::All { .. }, ..=16) => packed!("gemm_staged16_", packing),
+            (Sharing::All { .. }, ..=32) => packed!("gemm_staged32_", packing),
+            (Sharing::All { .. }, ..=MOST_ROWS) => packed!("gemm_staged64_", packing),
+            _ => return None,
+        };
+        Some(Kernel { source: &SOURCES[PRODUCTS], entry })
+    }
+
+    /// The ways to multiply so many rows on so many cores, the one first that is fastest. Only [`Sharing::Eight`] takes more
+    /// than [`MOST_ROWS`].
+    pub fn ways(cores: usize, rows: usize, matrix: &StoredMatrix) -> ArrayVec<Sharing, 2> {
+        // Threadgroups that the cores hold together.
+        let held = if rows <= 32 { 2 * cores } else { cores };
+        let parts =
+            (held / matrix.rows.div_ceil(STAGED_OUTPUTS)).clamp(1, matrix.columns.div_ceil(PART_STEP));
+        let all = Sharing::All { parts };
+        match rows {
+            0..=FEW_ROWS => ArrayVec::from_iter([Sharing::Eight, all]),
+            9..=MOST_ROWS => ArrayVec::from_iter([all, Sharing::Eight]),
+            _ => ArrayVec::from_iter([Sharing::Eight]),
+        }
+    }
+
+    /// Bytes of scratch at most.
+    pub const fn scratch_bytes(sharing: Sharing, rows: usize, outputs: usize) -> usize {
+        match sharing {
+            Sharing::All { parts } if parts > 1 => 4 * parts * rows * outputs,
+            _ => 0,
+        }
+    }
+
+    /// The launches: one, or two where the columns are parted.
+    ///
+    /// # Panics
+    /// If [`PackedGemm::kernel`] says that there is none, or the scratch is too small.
+    pub fn dispatches(&self) -> ArrayVec<Dispatch, 2> {
+        let &PackedGemm { sharing, rows, matrix, bias, scratch, out, .. } = self;
+        let (columns, outputs) = (matrix.columns, matrix.rows);
+        let Sharing::All { parts } = sharing else {
+            return ArrayVec::from_iter([self.product(columns, 1, out, bias)]);
+        };
+        let part = columns.div_ceil(parts).next_multiple_of(PART_STEP);
+        // Rounding up may leave the last ones nothing.
+        let parts = columns.div_ceil(part);
+        if parts == 1 {
+            return ArrayVec::from_iter([self.product(part, 1, out, bias)]);
+        }
+        let partial = scratch.part(0, 4 * parts * rows * outputs);
+        let combine = Combine { parts, rows, outputs, partial, bias, out };
+        ArrayVec::from_iter([self.product(part, parts, partial, None), combine.dispatch()])
+    }
+
+    fn product(&self, part_columns: usize, parts: usize, out: Slice, bias: Option<Slice>) -> Dispatch {
+        let &PackedGemm { sharing, rows, matrix, input, .. } = self;
+        let StoredMatrix { rows: outputs, columns, .. } = matrix;
+        let packing = packing(&matrix).expect("a packed matrix");
+        let kernel = Self::kernel(packing, sharing, rows).expect("looked at when the kernel was chosen");
+        let arguments = GemmPackedArguments {
+            columns: columns as u32,
+            outputs: outputs as u32,
+            rows: rows as u32,
+            has_bias: u32::from(bias.is_some()),
+            part_columns: part_columns as u32,
+        };
+        let (threadgroups, threads) = match sharing {
+            Sharing::Eight => {
+                let threadgroups = [outputs.div_ceil(Packing::OUTPUTS), rows.div_ceil(FEW_ROWS)];
+                (threadgroups, 32 * simdgroups(outputs))
+            }
+            Sharing::All { .. } => ([outputs.div_ceil(STAGED_OUTPUTS), parts], STAGED_THREADS),
+        };
+        Dispatch {
+            kernel,
+            arguments: ArrayVec::from_iter([
+                Argument::read(input.halves),
+                Argument::read(input.inverse),
+                Argument::read(matrix.data),
+                Argument::read(bias.unwrap_or(input.inverse)),
+                Argument::write(out),
+                Argument::inline(&arguments),
+            ]),
+            grid: Grid {
+                threadgroups: [threadgroups[0] as u32, threadgroups[1] as u32, 1],
+                threads: [threads, 1, 1],
+            },
+            work: Work {
+                bytes_read: matrix.bytes()
+                    + (2 * rows * columns) as u64
+                    + bias.map_or(0, |_| 4 * outputs as u64),
+                bytes_written: (4 * parts * rows * outputs) as u64,
+                operations: (2 * rows * outputs * columns) as u64,
+            },
+        }
+    }
+}
+
+/// Simdgroups of a threadgroup for 8 rows, which part the columns: the fewer outputs, the more, so that a matrix fills an
+/// H200, where these numbers were measured. It depends on nothing but the matrix, so that a row's bits do not either.
+fn simdgroups(outputs: usize) -> u32 {
+    match outputs {
+        0..=4224 => 16,
+        4225..=16_384 => 8,
+        _ => 4,
+    }
+}

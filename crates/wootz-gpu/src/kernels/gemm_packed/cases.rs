@@ -1,0 +1,101 @@
+//! Packed products against scalar ones, of decoded weights and inputs as they are.
+
+use wootz_weights::TensorType;
+
+use super::{Pack, PackedGemm, Sharing, UnpackToHalf};
+use crate::case::{Case, Check, Tolerance};
+use crate::device::Slice;
+use crate::formats::sample::Sample;
+use crate::kernels::gemm::cases::{Factors, Product, Stored};
+use crate::kernels::gemm::{HalfInput, HalfRows};
+use crate::kernels::matrix::{MatrixFormat, StoredMatrix};
+
+const F16: MatrixFormat = MatrixFormat::Ggml(TensorType::F16);
+const Q4_K: MatrixFormat = MatrixFormat::Ggml(TensorType::Q4_K);
+const ALL: [TensorType; 6] = [
+    TensorType::Q4_K,
+    TensorType::Q4_0,
+    TensorType::Q6_K,
+    TensorType::Q8_0,
+    TensorType::F16,
+    TensorType::BF16,
+];
+
+pub fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    let all = Sharing::All { parts: 1 };
+    for format in ALL.map(MatrixFormat::Ggml) {
+        // Outputs that end within a record.
+        let columns = 192_usize.next_multiple_of(format.block_elements());
+        cases.push(unpack_case(format, 37, columns));
+        cases.push(case(format, 5, 37, columns, Sharing::Eight));
+    }
+    for format in
+        [TensorType::Q4_K, TensorType::Q6_K, TensorType::Q8_0, TensorType::F16].map(MatrixFormat::Ggml)
+    {
+        let columns = 320_usize.next_multiple_of(format.block_elements());
+        cases.extend([13, 27, 62].map(|rows| case(format, rows, 37, columns, all)));
+    }
+    // One row, one output, one record; full tiles; several threadgroups; more records than are taken together; eight rows and
+    // eight again.
+    cases.push(case(F16, 1, 1, 64, Sharing::Eight));
+    cases.push(case(Q4_K, 8, 32, 2560, Sharing::Eight));
+    cases.push(case(F16, 19, 40, 128, Sharing::Eight));
+    cases.push(case(Q4_K, 16, 256, 256, all));
+    cases.push(case(Q4_K, 64, 130, 768, all));
+    // Parts of different sizes, with and without a bias, and parts that are too many.
+    cases.extend(
+        [(17, 2), (18, 3), (9, 9)].map(|(rows, parts)| case(F16, rows, 20, 1088, Sharing::All { parts })),
+    );
+    cases.extend([1.0e-30, 1.0e-5, 1.0e6, 1.0e30].map(range_case));
+    cases
+}
+
+fn packed(case: &mut Case, matrix: StoredMatrix) -> StoredMatrix {
+    let packing = Pack::packing(matrix.format, matrix.columns).expect("a format that can be packed");
+    let out = case.scratch("packed", Pack::bytes(packing, matrix.rows, matrix.columns));
+    let (dispatch, packed) = Pack { matrix, out }.dispatch();
+    case.dispatch([dispatch]);
+    packed
+}
+
+/// The launches of a product, what it is made ready with among them.
+fn append(case: &mut Case, product: &Product, sharing: Sharing, rows: usize) {
+    let (outputs, columns) = (product.sample.rows, product.sample.columns);
+    let Stored { matrix, bias, input } = product.store(case);
+    let out = case.output_f32("out", product.expected(), product.tolerance(Factors::F16));
+    let matrix = packed(case, matrix);
+    let halves = HalfInput::within(case.scratch("halves", HalfInput::bytes(rows, columns)), rows, columns);
+    let scratch: Slice = case.scratch("parts", PackedGemm::scratch_bytes(sharing, rows, outputs).max(1));
+    case.dispatch([HalfRows { rows, columns, input, out: halves }.dispatch()]);
+    case.dispatch(PackedGemm { sharing, rows, matrix, bias, input: halves, scratch, out }.dispatches());
+}
+
+fn case(format: MatrixFormat, rows: usize, outputs: usize, columns: usize, sharing: Sharing) -> Case {
+    let mut case = Case::new(format!("packed {format} {rows}x{outputs}x{columns}, {sharing:?}"));
+    append(&mut case, &Product::new(format, rows, outputs, columns), sharing, rows);
+    case
+}
+
+/// Inputs that f16 has no numbers for, some 2¹⁶ times as large as others of their row.
+fn range_case(scale: f32) -> Case {
+    let rows = 5;
+    let mut case = Case::new(format!("packed, inputs of {scale:e}"));
+    append(&mut case, &Product::growing(rows, 20, 192, scale), Sharing::Eight, rows);
+    case
+}
+
+/// There and back: each weight within the rounding of its scale, of `16 · scale + minimum` and of itself to f16, 2⁻¹¹ each of
+/// numbers no larger than twice the largest weight.
+fn unpack_case(format: MatrixFormat, rows: usize, columns: usize) -> Case {
+    let mut case = Case::new(format!("{format} packed and unpacked"));
+    let sample = Sample::new(format, rows, columns, 17);
+    let stored = sample.store(&mut case, 1);
+    let largest = sample.decoded.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+    let tolerance = Tolerance { absolute: largest * 2.0e-3, relative: 0.0 };
+    let poison = vec![0xff; 2 * sample.decoded.len()];
+    let out = case.buffer("out", poison, Check::F16(sample.decoded.clone(), tolerance));
+    let matrix = packed(&mut case, stored);
+    case.dispatch([UnpackToHalf { matrix, out }.dispatch()]);
+    case
+}

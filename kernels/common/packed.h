@@ -1,0 +1,112 @@
+// Matrices packed for a matrix unit that multiplies 16x16 with 16x8, as NVIDIA's does: the numbers of Q4_K, Q4_0, Q6_K, Q8_0,
+// F16 and BF16 in another order, made once when a model is loaded (pack.metal).
+//
+// A *record* is 16 outputs times 64 columns. Records of 16 outputs follow each other by columns, so that whoever walks the
+// columns reads memory in order; all bits of a record that one lane wants lie side by side, beside those of the next lane.
+//
+//   lane l = 4 g + t has outputs g and g + 8, and of each 32 columns (a group) 8 t .. 8 t + 8. A multiplication of depth 16,
+//   number m of a record, takes columns 8 t + 4 h .. 8 t + 4 h + 4 of group s, where m = 2 s + h:
+//
+//   a[0] = output g:     columns 0, 1    a[2] = output g:     columns 2, 3      (half2 each)
+//   a[1] = output g + 8: columns 0, 1    a[3] = output g + 8: columns 2, 3
+//
+// A packing is a struct with
+//
+//   BYTES    of a record, a multiple of 16         Raw    what a lane loads of it
+//   AHEAD    records that gemm_staged holds
+//   fetch(record, lane) → Raw                      unpack(raw, m, a)
+//
+// and what it unpacks to are f16 weights.
+#pragma once
+#include "common/matrix_unit.h"
+#include "common/unpack.h"
+
+// n · scale - minimum, n < 16. An f16 whose bits are 0x4c00 | n << 6 is 16 + n for n < 16: a nibble becomes a weight n · scale - minimum with one
+// and-or and one fma(16 + n, scale, rest), rest = -16 · scale - minimum. That is rounded to f16, at most 2⁻⁷ of a step: about
+// what rounding the weight costs.
+//
+//   512 bytes   words[m] of lane l: the nibbles of a[j] at bits 4 j and 16 + 4 j, in the order a[0], a[2], a[1], a[3]
+//   128 bytes   scale and rest, f16, of [g][g, g + 8][s]
+struct PackedNibbles {
+    enum : uint { BYTES = 640, AHEAD = 4 };
+    struct Raw { uint4 words; uint4 scales; };
+    static Raw fetch(device const uchar* record, uint lane) {
+        device const uint4* from = (device const uint4*)record;
+        return { from[lane], from[32 + lane / 4] };
+    }
+    static void unpack(Raw raw, uint m, thread half2 (&a)[4]) {
+        const uint word = raw.words[m];
+        const half2 upper = as_type<half2>(raw.scales[m / 2]), lower = as_type<half2>(raw.scales[2 + m / 2]);
+        a[0] = fma(nibbles_16(word << 6), half2(upper.x), half2(upper.y));
+        a[2] = fma(nibbles_16(word << 2), half2(upper.x), half2(upper.y));
+        a[1] = fma(nibbles_16(word >> 2), half2(lower.x), half2(lower.y));
+        a[3] = fma(nibbles_16(word >> 6), half2(lower.x), half2(lower.y));
+    }
+    static half2 nibbles_16(uint word) { return as_type<half2>(and_or(word, 0x03c003c0u, 0x4c004c00u)); }
+};
+
+// (n - 32) · scale, n < 64.
+//
+//   512 bytes   low nibbles, as words of PackedNibbles
+//   256 bytes   the top two bits, words[m / 2] of lane l: of a[j] at bits 8 (m % 2) + 2 j and 16 + that, in the same order
+//   128 bytes   scales, f16, of [t / 2][g][g, g + 8][s]: there is one for each 16 columns
+struct PackedSixBits {
+    enum : uint { BYTES = 896, AHEAD = 4 };
+    struct Raw { uint4 words; uint2 top; uint2 scales; };
+    static Raw fetch(device const uchar* record, uint lane) {
+        const uint half_group = lane % 4 / 2;
+        return { ((device const uint4*)record)[lane], ((device const uint2*)(record + 512))[lane],
+                 ((device const uint2*)(record + 768))[half_group * 8 + lane / 4] };
+    }
+    static void unpack(Raw raw, uint m, thread half2 (&a)[4]) {
+        const uint word = raw.words[m], top = m % 2 == 0 ? raw.top[m / 2] << 4 : raw.top[m / 2] >> 4;
+        const half2 upper = half2(as_type<half2>(raw.scales.x)[m / 2]), lower = half2(as_type<half2>(raw.scales.y)[m / 2]);
+        a[0] = product(six_bits(word, top), upper);
+        a[2] = product(six_bits(word >> 4, top >> 2), upper);
+        a[1] = product(six_bits(word >> 8, top >> 4), lower);
+        a[3] = product(six_bits(word >> 12, top >> 6), lower);
+    }
+    // 1024 + n, minus 1024 + 32: exact.
+    static half2 six_bits(uint low, uint top) {
+        const uint bits = and_or(top, 0x00300030u, and_or(low, 0x000f000fu, 0x64006400u));
+        return fma(as_type<half2>(bits), half2(1.0h), half2(-1056.0h));
+    }
+};
+
+// (n - 128) · scale, n < 256.
+//
+//   1024 bytes  n: words [m / 2][lane][m % 2][a[0] and a[1], a[2] and a[3]]: a[0] in bytes 0 and 2, a[1] in 1 and 3
+//   64 bytes    scales, f16, of [g][g, g + 8][s]
+struct PackedBytes {
+    enum : uint { BYTES = 1088, AHEAD = 4 };
+    struct Raw { uint4 words[2]; uint2 scales; };
+    static Raw fetch(device const uchar* record, uint lane) {
+        device const uint4* from = (device const uint4*)record;
+        return { { from[lane], from[32 + lane] }, ((device const uint2*)(record + 1024))[lane / 4] };
+    }
+    static void unpack(Raw raw, uint m, thread half2 (&a)[4]) {
+        const uint4 words = raw.words[m / 2];
+        bytes_to_pairs(words[m % 2 * 2], 128.0h, a[0], a[1]);
+        bytes_to_pairs(words[m % 2 * 2 + 1], 128.0h, a[2], a[3]);
+        const half2 upper = half2(as_type<half2>(raw.scales.x)[m / 2]), lower = half2(as_type<half2>(raw.scales.y)[m / 2]);
+        a[0] = product(a[0], upper);
+        a[2] = product(a[2], upper);
+        a[1] = product(a[1], lower);
+        a[3] = product(a[3], lower);
+    }
+};
+
+// f16 as it is.
+//
+//   2048 bytes  [m][lane][a[0], a[1], a[2], a[3]]
+struct PackedHalves {
+    enum : uint { BYTES = 2048, AHEAD = 2 };
+    struct Raw { uint4 words[4]; };
+    static Raw fetch(device const uchar* record, uint lane) {
+        device const uint4* from = (device const uint4*)record;
+        return { { from[lane], from[32 + lane], from[64 + lane], from[96 + lane] } };
+    }
+    static void unpack(Raw raw, uint m, thread half2 (&a)[4]) {
+        for (uint j = 0; j < 4; j++) a[j] = as_type<half2>(raw.words[m][j]);
+    }
+};
