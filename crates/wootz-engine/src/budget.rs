@@ -27,7 +27,7 @@ const CROWDED_SLOWDOWN: f64 = 3.0;
 const CROWD: f64 = 1.5;
 
 /// A step is aimed to end a little before its limit: the estimate is a mean, and limits are for nearly all steps.
-const HEADROOM: f64 = 0.9;
+const HEADROOM: f64 = 0.86;
 
 /// The fewest prompt rows in a step, whatever they cost: a prompt always progresses. After thousands of positions each
 /// row attends to all of them, and on a CPU four would take longer than a quiet step of a small model.
