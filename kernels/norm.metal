@@ -5,7 +5,7 @@
 //   add_rms_norm    residual += input, then the same                                      x = residual
 //   layer_norm      out = (x - mean(x)) · rsqrt(mean((x - mean(x))²) + epsilon) · (weight + offset) + bias
 //   add_layer_norm  residual += input, then the same
-//   add_rms_norm_half   add_rms_norm, and the result as f16 for the matrix unit, with a power of two (common/half_rows.h)
+//   add_rms_norm_half  add_rms_norm, and the result as f16 for the matrix unit, with a power of two (common/half_rows.h)
 //   head_norm       rms_norm of each head of q and k, in place, weight [head_dim]
 //
 // Rows are f32 [rows, width]; weight and bias are f32 [width].
@@ -32,85 +32,7 @@
 #include <metal_stdlib>
 #include "arguments.h"
 using namespace metal;
-#include "common/half_rows.h"
-
-// Quads that a thread keeps in registers.
-constant constexpr uint KEPT = 4;
-
-// A quad of what is normed; with ADD that is the residual, brought up to date in memory on the way.
-template <bool ADD>
-inline float4 take(device const float* input, device float* residual, uint quad, uint width) {
-    float4 value = load_quad(input, quad, width);
-    if (ADD) {
-        value += load_quad(residual, quad, width);
-        store_quad(residual, quad, width, value);
-    }
-    return value;
-}
-
-// Where a norm's result goes as f16 too.
-struct Halves {
-    device half* rows;        // [rows, width]
-    device float* inverse;    // [rows]
-};
-
-template <bool ADD, bool HALF>
-inline void rms_norm_row(
-    device const float* input, device float* residual, device const float* weight, device float* out, Halves halves,
-    constant NormArguments& args, uint row, threadgroup float* partial, Team team)
-{
-    const uint width = args.width;
-    const uint quads = quads_of(width);
-    const ulong start = ulong(row) * width;
-    input += start;
-    residual += start;
-    out += start;
-    device const float* summed = input;
-    if (ADD) summed = residual;
-
-    // The weights are asked for before the sum is waited for.
-    float4 kept[KEPT], weights[KEPT];
-    float sum = 0.0f;
-    for (uint k = 0; k < KEPT; k++) {
-        const uint quad = k * team.count + team.index;
-        kept[k] = float4(0.0f);
-        weights[k] = float4(0.0f);
-        if (quad < quads) {
-            kept[k] = take<ADD>(input, residual, quad, width);
-            weights[k] = load_quad(weight, quad, width) + args.offset;
-        }
-        sum += dot(kept[k], kept[k]);
-    }
-    for (uint quad = KEPT * team.count + team.index; quad < quads; quad += team.count) {
-        const float4 value = take<ADD>(input, residual, quad, width);
-        sum += dot(value, value);
-    }
-    const float scale = precise::rsqrt(team_sum(sum, partial, team) / float(width) + args.epsilon);
-    float most = 0.0f;
-    for (uint k = 0; k < KEPT; k++) {
-        const uint quad = k * team.count + team.index;
-        kept[k] = kept[k] * scale * weights[k];
-        if (quad < quads) store_quad(out, quad, width, kept[k]);
-        if (HALF) most = max(most, greatest_of(within_row(kept[k], quad, width)));
-    }
-    for (uint quad = KEPT * team.count + team.index; quad < quads; quad += team.count) {
-        const float4 value = load_quad(summed, quad, width) * scale * (load_quad(weight, quad, width) + args.offset);
-        store_quad(out, quad, width, value);
-        if (HALF) most = max(most, greatest_of(within_row(value, quad, width)));
-    }
-    if (HALF) {
-        // The second half of `partial`: other threads may still read the first.
-        const float power = half_scale(team_max(most, partial + 32, team));
-        if (team.index == 0) halves.inverse[row] = 1.0f / power;
-        for (uint k = 0; k < KEPT; k++) {
-            const uint quad = k * team.count + team.index;
-            if (quad < quads) store_half_quad(halves.rows + start, quad, width, kept[k] * power);
-        }
-        for (uint quad = KEPT * team.count + team.index; quad < quads; quad += team.count) {
-            store_half_quad(halves.rows + start, quad, width, load_quad(out, quad, width) * power);
-        }
-    }
-}
+#include "common/rms_norm.h"
 
 template <bool ADD>
 inline void layer_norm_row(

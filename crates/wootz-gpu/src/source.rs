@@ -62,6 +62,7 @@ headers![
     "common/packet_plain.h",
     "common/quads.h",
     "common/random.h",
+    "common/rms_norm.h",
     "common/rows.h",
     "common/search.h",
     "common/shares.h",

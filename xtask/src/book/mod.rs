@@ -25,7 +25,7 @@ const CHAPTERS: [(&str, &[&str]); 8] = [
     ("From tokens to numbers", &["embedding", "gather"]),
     ("Norms and rotation", &["norm", "rope"]),
     ("Matrix times few rows", &["gemv", "common/gemv", "common/packet", "common/weights"]),
-    ("Matrix times many rows", &["gemm", "common/gemm", "common/tile"]),
+    ("Matrix times many rows", &["gemm", "pack.metal", "common/gemm", "common/pack", "common/tile"]),
     ("Attention", &["kv_write", "attention", "common/attention"]),
     ("Between the matrices", &["activation", "residual", "moe", "common/moe"]),
     ("From numbers to tokens", &["sample", "common/draw", "common/search", "common/shares", "common/random"]),

@@ -138,24 +138,13 @@ pub fn load(
     let mut placed = Vec::new();
     for weight in uses.matrices() {
         let tensor = binding.tensor(weight);
-        let is_table = uses.tables.contains(&weight);
-        let mut lists = Vec::new();
-        // A matrix that is both has one place, unless it is packed as a factor.
-        if uses.factors.contains(&weight) {
-            let place = loader.place(tensor, Use::Factor);
-            let is_packed = matches!(place, Place::Packed(..));
-            lists.push((place, if is_table && !is_packed { &BOTH[..] } else { &BOTH[1..] }));
-            if is_table && is_packed {
-                lists.push((loader.place(tensor, Use::Table), &BOTH[..1]));
-            }
-        } else {
-            lists.push((loader.place(tensor, Use::Table), &BOTH[..1]));
-        }
-        for (place, for_what) in lists {
+        for (place, what) in
+            loader.places(tensor, uses.tables.contains(&weight), uses.factors.contains(&weight))
+        {
             if matches!(place, Place::File(_)) {
                 bytes.mapped += tensor.bytes.len() as u64;
             }
-            placed.push((weight, place, for_what));
+            placed.push((weight, place, what));
         }
     }
     let vectors: Vec<(Weight, usize)> =
@@ -172,25 +161,7 @@ pub fn load(
     }
     bytes.own = loader.own.bytes as u64;
     let own = loader.write()?;
-    let packed = placed.iter().filter(|(_, place, _)| matches!(place, Place::Packed(..)));
-    let staged = packed.map(|(weight, ..)| binding.tensor(*weight).bytes.len()).max();
-    if let Some(length) = staged {
-        let buffer = loader.device.allocate(length, "a matrix that is being packed");
-        let buffer = buffer.map_err(|error| device_error(&error, REMEDY))?;
-        loader.staging = Some(Slice { buffer, offset: 0, length });
-    }
-    for (weight, place, for_what) in placed {
-        let matrix = loader.matrix(binding.tensor(weight), place, own)?;
-        for what in for_what {
-            match what {
-                Use::Table => weights.tables[weight.0] = Some(matrix),
-                Use::Factor => weights.matrices[weight.0] = Some(matrix),
-            }
-        }
-    }
-    if let Some(staging) = loader.staging.take() {
-        loader.device.release(staging.buffer);
-    }
+    loader.put(placed, binding, own, &mut weights)?;
     for (weight, offset) in vectors {
         weights.vectors[weight.0] = Some(own.part(offset, 4 * binding.tensor(weight).elements()));
     }
@@ -203,9 +174,6 @@ pub fn load(
         .collect();
     Ok((weights, bytes))
 }
-
-/// Both uses of a matrix.
-const BOTH: [Use; 2] = [Use::Table, Use::Factor];
 
 /// Bytes that are given out one after another.
 #[derive(Debug, Default)]
@@ -239,6 +207,50 @@ struct Loader<'a> {
 }
 
 impl Loader<'_> {
+    /// Where a matrix goes, and what for: to one place for both uses, unless it is packed as a factor.
+    fn places(&mut self, tensor: &Tensor, is_table: bool, is_factor: bool) -> Vec<(Place, &'static [Use])> {
+        if !is_factor {
+            return vec![(self.place(tensor, Use::Table), &[Use::Table])];
+        }
+        match (self.place(tensor, Use::Factor), is_table) {
+            (place, false) => vec![(place, &[Use::Factor])],
+            (place @ Place::Packed(..), true) => {
+                vec![(place, &[Use::Factor]), (self.place(tensor, Use::Table), &[Use::Table])]
+            }
+            (place, true) => vec![(place, &[Use::Table, Use::Factor])],
+        }
+    }
+
+    /// Puts matrices where they go.
+    fn put(
+        &mut self,
+        placed: Vec<(Weight, Place, &'static [Use])>,
+        binding: &Binding,
+        own: Slice,
+        weights: &mut Weights,
+    ) -> Result<(), BackendError> {
+        let packed = placed.iter().filter(|(_, place, _)| matches!(place, Place::Packed(..)));
+        let staged = packed.map(|(weight, ..)| binding.tensor(*weight).bytes.len()).max();
+        if let Some(length) = staged {
+            let buffer = self.device.allocate(length, "a matrix that is being packed");
+            let buffer = buffer.map_err(|error| device_error(&error, REMEDY))?;
+            self.staging = Some(Slice { buffer, offset: 0, length });
+        }
+        for (weight, place, uses) in placed {
+            let matrix = self.matrix(binding.tensor(weight), place, own)?;
+            for what in uses {
+                match what {
+                    Use::Table => weights.tables[weight.0] = Some(matrix),
+                    Use::Factor => weights.matrices[weight.0] = Some(matrix),
+                }
+            }
+        }
+        if let Some(staging) = self.staging.take() {
+            self.device.release(staging.buffer);
+        }
+        Ok(())
+    }
+
     fn place(&mut self, tensor: &Tensor, what: Use) -> Place {
         match self.way(tensor, what) {
             Way::InFile => Place::File(tensor.file.clone()),
