@@ -150,18 +150,26 @@ pub fn choose(shape: &Shape, facts: &DeviceFacts, rules: Rules<'_>) -> Option<Ch
     let excluded = &rules.choices.excluded;
     let mut candidates = candidates(shape, facts, rules.answers);
     candidates.retain(|choice| choice.entries(shape).iter().all(|&entry| !excluded.contains(entry)));
-    let system = candidates.contains(&Choice::System) && rules.library != Library::Own;
-    if rules.library == Library::System && system {
+    if rules.library == Library::Own {
+        candidates.retain(|choice| *choice != Choice::System);
+    }
+    if rules.library == Library::System && candidates.contains(&Choice::System) {
         return Some(Choice::System);
     }
-    let by_measurement = |choice: &Choice| matches!(choice, Choice::Tensor | Choice::System);
-    let own = candidates.iter().copied().find(|choice| !by_measurement(choice));
+    let by_measurement = |choice: &Choice| match choice {
+        Choice::Tensor => true,
+        Choice::System => !knows_library(facts),
+        _ => false,
+    };
+    let expected = candidates.iter().copied().find(|choice| !by_measurement(choice));
     let winner = rules.choices.winners.get(&shape.key());
     let measured = winner.and_then(|name| candidates.iter().copied().find(|choice| choice.name() == *name));
-    // A packed matrix is read once for up to so many rows.
-    let few = packing(&shape.matrix).is_some() && shape.rows <= gemm_packed::MOST_ROWS;
-    let known = (system && !few && matches!(facts.family, Family::Nvidia(_))).then_some(Choice::System);
-    measured.filter(|&choice| choice != Choice::System || system).or(known).or(own)
+    measured.or(expected)
+}
+
+/// Whether the device's own library is known to be the fastest for many rows.
+fn knows_library(facts: &DeviceFacts) -> bool {
+    matches!(facts.family, Family::Nvidia(_))
 }
 
 /// Candidates of a shape at most: each tile, two ways to part columns, and the seven others.
@@ -172,6 +180,14 @@ pub fn candidates(shape: &Shape, facts: &DeviceFacts, answers: Answers) -> Array
     let StoredMatrix { format, rows: outputs, columns, .. } = shape.matrix;
     let mut choices = ArrayVec::new();
     let fastest = answers == Answers::Fastest;
+    // The head as f16 would take a gigabyte of scratch.
+    let system = fastest && outputs < MANY_OUTPUTS && shape.rows > MOST_ROWS && facts.matrix_library;
+    // A packed matrix is read once for up to so many rows.
+    let few = packing(&shape.matrix).is_some() && shape.rows <= gemm_packed::MOST_ROWS;
+    let system_first = system && !few && knows_library(facts);
+    if system_first {
+        choices.push(Choice::System);
+    }
     if packing(&shape.matrix).is_some() {
         let cores = facts.cores.map_or(1, |cores| cores as usize);
         let ways = PackedGemm::ways(cores, shape.rows, &shape.matrix).into_iter();
@@ -197,9 +213,7 @@ pub fn candidates(shape: &Shape, facts: &DeviceFacts, answers: Answers) -> Array
     if fastest && shape.rows > MOST_ROWS && tensors {
         choices.push(Choice::Tensor);
     }
-    // The head as f16 would take a gigabyte of scratch.
-    let scratch = outputs < MANY_OUTPUTS;
-    if fastest && scratch && shape.rows > MOST_ROWS && facts.matrix_library {
+    if system && !system_first {
         choices.push(Choice::System);
     }
     choices

@@ -37,7 +37,12 @@ impl GraphBuilder {
         let mut graph = std::ptr::null_mut();
         // SAFETY: writes one handle.
         unsafe { sys::cuGraphCreate(&mut graph, 0) }.result().map_err(fault)?;
-        Ok(Self { graph, before: Vec::new(), stage: Vec::new(), context: context.clone() })
+        Ok(Self::of(graph, context))
+    }
+
+    /// With what a graph holds already; the graph is destroyed with this.
+    fn of(graph: sys::CUgraph, context: &Arc<Context>) -> Self {
+        Self { graph, before: Vec::new(), stage: Vec::new(), context: context.clone() }
     }
 
     /// Adds a launch, which waits for those before the last barrier. `values` are its parameters, each in words of eight
@@ -103,7 +108,8 @@ impl GraphBuilder {
 
 impl Drop for GraphBuilder {
     fn drop(&mut self) {
-        if self.context.make_current().is_ok() {
+        // A capture that failed has left none.
+        if !self.graph.is_null() && self.context.make_current().is_ok() {
             // SAFETY: made once, destroyed once.
             let _ = unsafe { sys::cuGraphDestroy(self.graph) };
         }
@@ -121,16 +127,10 @@ impl Stream {
         let mut graph = std::ptr::null_mut();
         // SAFETY: begun above; ended whatever came of the launches.
         let ended = unsafe { sys::cuStreamEndCapture(self.stream, &mut graph) }.result().map_err(fault);
+        let captured = GraphBuilder::of(graph, &self.context);
         launched?;
         ended?;
-        let mut executable = std::ptr::null_mut();
-        // SAFETY: the graph is whole; what is made of it does not need it any longer.
-        let made =
-            unsafe { sys::cuGraphInstantiateWithFlags(&mut executable, graph, 0) }.result().map_err(fault);
-        // SAFETY: made by the capture, destroyed once.
-        let _ = unsafe { sys::cuGraphDestroy(graph) };
-        made?;
-        Ok(Graph { executable, context: self.context.clone() })
+        captured.finish()
     }
 
     /// Starts the launches of a graph after what the stream holds.

@@ -297,14 +297,7 @@ fn gated_half_case(gate: Gate, rows: usize, width: usize) -> Case {
     let products =
         gates.iter().zip(&ups).map(|(&gate_value, &up)| twins::activation::gated(gate, gate_value, up));
     let products: Vec<f32> = products.collect();
-    let (mut expected, mut inverses) = (Vec::new(), Vec::new());
-    for row in products.chunks_exact(width) {
-        let greatest = row.iter().fold(0.0_f32, |greatest, value| greatest.max(value.abs()));
-        let fits = (0.0625..=32768.0).contains(&greatest);
-        let factor = if fits { 1.0 } else { (14.0 - greatest.log2().floor()).exp2() };
-        expected.extend(row.iter().map(|value| value * factor));
-        inverses.push(1.0 / factor);
-    }
+    let (expected, inverses) = twins::half_rows::scaled(&products, width);
     let strided = |slice| StridedRows { slice, stride: width };
     let (gate_rows, up_rows) = (strided(case.input("gate", &gates)), strided(case.input("up", &ups)));
     // The formula for erf is off by 1.5e-7 of its factors, so that it loses the small results of a row that was scaled to 2¹⁵.

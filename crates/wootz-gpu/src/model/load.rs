@@ -190,7 +190,16 @@ impl Products {
             };
             choices[weight.0] = Some(table);
         }
-        let scratch = program.ops.iter().map(|op| product_scratch(op, &choices, weights)).max().unwrap_or(0);
+        // Layers are alike: what was counted for one need not be counted for the others.
+        let mut counted = HashSet::new();
+        let mut ops: Vec<&Op> = program.ops.iter().collect();
+        let tables = |op: &Op| -> Vec<_> {
+            op.projections()
+                .map(|projection| choices[projection.matrix.0].as_ref().map(Arc::as_ptr))
+                .collect()
+        };
+        ops.retain(|op| counted.insert(tables(op)));
+        let scratch = ops.into_iter().map(|op| product_scratch(op, &choices, weights)).max().unwrap_or(0);
         // Up to the largest batch of the kernel for few rows, each number has a kernel of its own; beyond, a choice may stand
         // for kernels of 16, 32 and 64 rows.
         let differs = |rows: usize| known.values().any(|table| table.get(rows - 1) != table.get(rows - 2));

@@ -2,6 +2,7 @@
 
 pub mod activation;
 pub mod attention;
+pub mod half_rows;
 pub mod moe;
 pub mod norm;
 pub mod sample;

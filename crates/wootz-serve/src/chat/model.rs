@@ -137,14 +137,13 @@ fn up_to_last_content(mut text: String, messages: &[Value]) -> Result<String, Ap
     ))
 }
 
-fn is_special(kind: Option<TokenKind>) -> bool {
-    matches!(kind, Some(TokenKind::Control | TokenKind::Unknown))
-}
-
 /// A token as grammars see it.
 fn token_text(tokenizer: &Tokenizer, id: u32) -> TokenText {
     match tokenizer.token_kind(id) {
         None | Some(TokenKind::Unused) => TokenText { bytes: Vec::new(), special: false },
-        kind => TokenText { bytes: tokenizer.token_bytes(id).unwrap_or_default(), special: is_special(kind) },
+        Some(_) => TokenText {
+            bytes: tokenizer.token_bytes(id).unwrap_or_default(),
+            special: tokenizer.is_special(id),
+        },
     }
 }

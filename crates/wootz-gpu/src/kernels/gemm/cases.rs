@@ -13,6 +13,7 @@ use crate::device::Slice;
 use crate::formats::readable;
 use crate::formats::sample::Sample;
 use crate::kernels::matrix::{MatrixFormat, StoredMatrix};
+use crate::twins;
 
 const F16: MatrixFormat = MatrixFormat::Ggml(TensorType::F16);
 const Q8_0: MatrixFormat = MatrixFormat::Ggml(TensorType::Q8_0);
@@ -270,17 +271,13 @@ fn half_rows_case(columns: usize) -> Case {
     let mut case = Case::new(format!("half rows of {columns}"));
     let scales: [f32; 8] = [1.0, 0.0625, 32768.0, 40000.0, 1.0e9, 3.0e38, 0.03, 1.0e-36];
     let mut rows: Vec<f32> = values(scales.len() * columns, 5);
-    let (mut halves, mut inverses) = (Vec::new(), Vec::new());
     for (row, scale) in rows.chunks_exact_mut(columns).zip(scales) {
         // The first is the greatest.
         row.iter_mut().for_each(|value| *value = value.clamp(-0.99, 0.99) * scale);
         row[0] = scale;
-        let exponent = scale.log2().floor() as i32;
-        let fits = (0.0625..=32768.0).contains(&scale);
-        let factor = if fits { 1.0 } else { 2.0_f32.powi((14 - exponent).min(127)) };
-        halves.extend(row.iter().flat_map(|value| f16::from_f32(value * factor).to_le_bytes()));
-        inverses.push(1.0 / factor);
     }
+    let (scaled, inverses) = twins::half_rows::scaled(&rows, columns);
+    let halves: Vec<u8> = scaled.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect();
     let count = scales.len();
     let input = case.input("input", &rows);
     let halves = case.buffer("out", vec![0xff; halves.len()], Check::Bytes(halves));

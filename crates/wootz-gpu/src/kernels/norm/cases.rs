@@ -81,14 +81,7 @@ fn add_rms_norm_half(rows: usize, width: usize, scale: f32) -> Case {
     reference::add(&mut sums, &inputs);
     let mut expected = vec![0.0; rows * width];
     reference::rms_norm(&sums, &weights, PLAIN, &mut expected);
-    let (mut rounded, mut inverses) = (Vec::new(), Vec::new());
-    for row in expected.chunks_exact(width) {
-        let greatest = row.iter().fold(0.0_f32, |greatest, value| greatest.max(value.abs()));
-        let fits = (0.0625..=32768.0).contains(&greatest);
-        let factor = if fits { 1.0 } else { (14.0 - greatest.log2().floor()).exp2() };
-        rounded.extend(row.iter().map(|value| value * factor));
-        inverses.push(1.0 / factor);
-    }
+    let (rounded, inverses) = twins::half_rows::scaled(&expected, width);
     let input = unaligned(&mut case, "input", &inputs);
     let residual = case.updated_f32("residual", &residuals, sums, Tolerance::EXACT);
     let weight = case.input("weight", &weights);
