@@ -8,12 +8,15 @@
 #include <metal_stdlib>
 using namespace metal;
 #include "arguments.h"
+#include "common/joint_rows.h"
 
 kernel void gemm_combine(
     device const float* partial           [[buffer(0)]],   // [parts, rows, outputs]
     device const float* bias              [[buffer(1)]],   // [outputs], where args.has_bias
-    device float* out                     [[buffer(2)]],   // [rows, outputs]
-    constant CombineArguments& args       [[buffer(3)]],
+    device float* out                     [[buffer(2)]],   // [rows, outputs], of the first matrix where there are several
+    device float* second                  [[buffer(3)]],   // of the second: common/joint_rows.h
+    device float* third                   [[buffer(4)]],   // of the third
+    constant CombineArguments& args       [[buffer(5)]],
     uint2 position [[thread_position_in_grid]])
 {
     const uint output = position.x;
@@ -21,5 +24,6 @@ kernel void gemm_combine(
     const ulong place = ulong(position.y) * args.outputs + output, part = ulong(args.rows) * args.outputs;
     float sum = partial[place];
     for (uint z = 1; z < args.parts; z++) sum += partial[z * part + place];
-    out[place] = args.has_bias != 0 ? sum + bias[output] : sum;
+    const JointPart results = joint_part({ out, second, third }, args, output);
+    *results.at(position.y, output) = args.has_bias != 0 ? sum + bias[output] : sum;
 }

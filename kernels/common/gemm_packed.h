@@ -22,10 +22,13 @@
 // records of its own, loads the next into a place as soon as that is used, and fetches its share of the next columns of the
 // input while it multiplies. Columns may be cut in parts (grid y), which gemm_combine adds up.
 //
+// W may be several matrices one after another, whose results go to places of their own: common/joint_rows.h.
+//
 // Numerics are those of gemm_plain.metal: f16 factors, exact products, sums in f32, and a power of two for each row.
 // Bytes: W once for all rows; the input, from the caches, once for each 16 or 128 outputs.
 // Twin: wootz_backend::cpu::reference::linear on decoded weights.
 #pragma once
+#include "common/joint_rows.h"
 #include "common/packed.h"
 
 constant constexpr uint PACKED_OUTPUTS = 16;      // of a record
@@ -76,8 +79,10 @@ kernel void gemm_packed(
     device const float* inverse     [[buffer(1)]],   // [rows]: results are multiplied with it
     device const uchar* matrix      [[buffer(2)]],   // [⌈outputs / 16⌉][columns / 64] records
     device const float* bias        [[buffer(3)]],   // [outputs], where args.has_bias
-    device float* out               [[buffer(4)]],   // [rows, outputs]
-    constant GemmPackedArguments& args [[buffer(5)]],
+    device float* out               [[buffer(4)]],   // [rows, outputs], of the first matrix where there are several
+    device float* second            [[buffer(5)]],   // of the second
+    device float* third             [[buffer(6)]],   // of the third
+    constant GemmPackedArguments& args [[buffer(7)]],
     uint2 group      [[threadgroup_position_in_grid]],
     uint simdgroup   [[simdgroup_index_in_threadgroup]],
     uint simdgroups  [[simdgroups_per_threadgroup]],
@@ -112,7 +117,8 @@ kernel void gemm_packed(
         float total = 0.0f;
         for (uint s = 0; s < simdgroups; s++) total += partial[s][n][row];
         total *= inverse[m];
-        out[ulong(m) * args.outputs + first + n] = args.has_bias != 0 ? total + bias[first + n] : total;
+        const JointPart part = joint_part({ out, second, third }, args, first);
+        *part.at(m, first + n) = args.has_bias != 0 ? total + bias[first + n] : total;
     }
 }
 
@@ -130,7 +136,7 @@ inline void staged_fetch(device const half* input, uint rows, uint columns, uint
 template <typename Packing, uint ROW_BLOCKS>
 inline void staged_product(
     device const half* input, device const float* inverse, device const uchar* matrix, device const float* bias,
-    device float* out, constant GemmPackedArguments& args, threadgroup half (&staged)[8 * ROW_BLOCKS][STAGED_COLUMNS],
+    JointRows results, constant GemmPackedArguments& args, threadgroup half (&staged)[8 * ROW_BLOCKS][STAGED_COLUMNS],
     uint2 group, uint simdgroup, uint lane)
 {
     constexpr uint AHEAD = Packing::AHEAD, RECORDS = STAGED_COLUMNS / PACKED_COLUMNS;
@@ -165,22 +171,23 @@ inline void staged_product(
         }
         threadgroup_barrier(mem_flags::mem_threadgroup);
     }
-    device float* part = out + ulong(group.y) * args.rows * args.outputs;
+    JointPart part = joint_part(results, args, block * PACKED_OUTPUTS);
+    part.rows += ulong(group.y) * args.rows * args.outputs;
     for (uint i = 0; i < ROW_BLOCKS; i++) {
         const float4 both = sums[0][i] + sums[1][i];
         for (uint element = 0; element < 4; element++) {
             const uint m = 8 * i + 2 * t + element % 2, n = block * PACKED_OUTPUTS + g + element / 2 * 8;
             if (m < args.rows && n < args.outputs) {
                 const float sum = both[element] * inverse[m];
-                part[ulong(m) * args.outputs + n] = args.has_bias != 0 ? sum + bias[n] : sum;
+                *part.at(m, n) = args.has_bias != 0 ? sum + bias[n] : sum;
             }
         }
     }
 }
 
 // Grid: x over groups of 128 outputs, y over parts of the columns, each args.part_columns, a multiple of 256. The buffers are
-// those of gemm_packed, but out is [parts, rows, outputs]. What 64 rows need of registers, fewer rows better leave to a second
-// threadgroup.
+// those of gemm_packed, but with several parts out is [parts, rows, outputs]. What 64 rows need of registers, fewer rows
+// better leave to a second threadgroup.
 #define STAGED_KERNEL(kernel_name, THREADS)                                                                             \
     template <typename Packing, uint ROW_BLOCKS>                                                                        \
     [[max_total_threads_per_threadgroup(THREADS)]]                                                                      \
@@ -190,13 +197,16 @@ inline void staged_product(
         device const uchar* matrix      [[buffer(2)]],                                                                  \
         device const float* bias        [[buffer(3)]],                                                                  \
         device float* out               [[buffer(4)]],                                                                  \
-        constant GemmPackedArguments& args [[buffer(5)]],                                                               \
+        device float* second            [[buffer(5)]],                                                                  \
+        device float* third             [[buffer(6)]],                                                                  \
+        constant GemmPackedArguments& args [[buffer(7)]],                                                               \
         uint2 group      [[threadgroup_position_in_grid]],                                                              \
         uint simdgroup   [[simdgroup_index_in_threadgroup]],                                                            \
         uint lane        [[thread_index_in_simdgroup]])                                                                 \
     {                                                                                                                   \
         threadgroup half staged[8 * ROW_BLOCKS][STAGED_COLUMNS];                                                        \
-        staged_product<Packing, ROW_BLOCKS>(input, inverse, matrix, bias, out, args, staged, group, simdgroup, lane);   \
+        const JointRows results = { out, second, third };                                                               \
+        staged_product<Packing, ROW_BLOCKS>(input, inverse, matrix, bias, results, args, staged, group, simdgroup, lane); \
     }
 STAGED_KERNEL(gemm_staged, 512)
 STAGED_KERNEL(gemm_staged_tall, 256)

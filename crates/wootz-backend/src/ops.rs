@@ -103,7 +103,7 @@ pub enum Op {
 
 impl Op {
     /// The matrix products that it consists of; none for most ops.
-    pub fn projections(&self) -> impl Iterator<Item = &Projection> {
+    pub fn projections(&self) -> impl Iterator<Item = &Projection> + Clone {
         let (list, pair) = match self {
             Op::Project { projections, .. } => (projections.as_slice(), None),
             Op::GateUp { gate, up, .. } => (&[][..], Some([gate, up])),

@@ -53,6 +53,7 @@ headers![
     "common/gemm_tile.h",
     "common/grids.h",
     "common/half_rows.h",
+    "common/joint_rows.h",
     "common/matrix_unit.h",
     "common/moe_gemv.h",
     "common/weights.h",

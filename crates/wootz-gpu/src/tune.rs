@@ -7,6 +7,7 @@ use wootz_backend::ops::{Op, Program, Projection};
 use crate::case::values;
 use crate::device::{Command, Device, DeviceError, Dispatch, Profile, Slice};
 use crate::hazards::with_barriers;
+use crate::kernels::joint::JointRows;
 use crate::kernels::matrix::StoredMatrix;
 use crate::lower::matmul::{Product, Products};
 use crate::model::GpuModel;
@@ -90,16 +91,18 @@ pub fn tune(
     Ok(trials)
 }
 
-/// A model's matrices by shape.
+/// A model's matrices by shape, and those that are multiplied with together as one.
 fn families(model: &GpuModel) -> Vec<Family> {
     let Program { ops, .. } = &model.lowering().program;
+    let weights = &model.lowering().weights;
+    let single = ops.iter().flat_map(Op::projections).map(|Projection { matrix, bias, .. }| {
+        (weights.matrices[matrix.0].expect("a factor is a matrix"), bias.is_some())
+    });
+    let joint = weights.joints.iter().map(|joint| (joint.matrix, joint.bias.is_some()));
     let mut families: BTreeMap<String, Family> = BTreeMap::new();
-    for Projection { matrix, bias, .. } in ops.iter().flat_map(Op::projections) {
-        let matrix = model.lowering().weights.matrices[matrix.0].expect("a factor is a matrix");
-        let shape = Shape { rows: 1, matrix, bias: bias.is_some() };
-        let family = families.entry(shape.key());
-        let family = family.or_insert_with(|| Family { matrices: Vec::new(), bias: bias.is_some() });
-        family.matrices.push(matrix);
+    for (matrix, bias) in single.chain(joint) {
+        let family = families.entry(Shape { rows: 1, matrix, bias }.key());
+        family.or_insert_with(|| Family { matrices: Vec::new(), bias }).matrices.push(matrix);
     }
     families.into_values().collect()
 }
@@ -160,7 +163,7 @@ impl<'a> Bench<'a> {
         let bias = bias.then(|| self.bias.part(0, 4 * matrix.rows));
         let out = self.out.part(0, 4 * rows * matrix.rows);
         let input = self.input.part(0, 4 * rows * matrix.columns);
-        let products = &[Product { choice, matrix, bias, out }];
+        let products = &[Product { choice, matrix, bias, out: JointRows::one(out, matrix.rows) }];
         Products { rows, input, converted: false, products, scratch: self.scratch }.append(dispatches);
     }
 

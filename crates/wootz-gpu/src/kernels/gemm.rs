@@ -19,6 +19,7 @@ use system::{FinishRowsArguments, HalfRowsArguments};
 pub use tensor::TensorGemm;
 
 use super::Concept;
+use super::joint::JointRows;
 use super::matrix::{MatrixFormat, StoredMatrix};
 use crate::device::{Argument, Dispatch, Grid, Kernel, Slice, Work};
 use crate::formats::{Family, names};
@@ -127,8 +128,12 @@ kernel_args! {
         parts: u32,
         /// Rows of out.
         rows: u32,
-        /// Columns of out.
+        /// Columns of the parts.
         outputs: u32,
+        /// Outputs before those of the second result.
+        second: u32,
+        /// Outputs before those of the third result.
+        third: u32,
         /// 1 where there is a bias.
         has_bias: u32,
     }
@@ -268,7 +273,8 @@ impl Gemm {
                 let parts = columns.div_ceil(part);
                 let partial = scratch.part(0, Self::scratch_bytes(parts, self.rows, self.matrix.rows));
                 let (rows, outputs) = (self.rows, self.matrix.rows);
-                let combine = Combine { parts, rows, outputs, partial, bias: self.bias, out: self.out };
+                let out = JointRows::one(self.out, outputs);
+                let combine = Combine { parts, rows, outputs, partial, bias: self.bias, out };
                 ArrayVec::from_iter([self.product(part, parts, partial, None), combine.dispatch()])
             }
         }
@@ -314,35 +320,37 @@ pub struct Combine {
     pub parts: usize,
     /// Rows of out.
     pub rows: usize,
-    /// Columns of out.
+    /// Columns of the parts.
     pub outputs: usize,
     /// `[parts, rows, outputs]` f32.
     pub partial: Slice,
     /// `[outputs]` f32.
     pub bias: Option<Slice>,
-    /// `[rows, outputs]` f32.
-    pub out: Slice,
+    /// `[rows, outputs]` f32, or for several matrices one after another `[rows, their outputs]` each.
+    pub out: JointRows,
 }
 
 impl Combine {
     /// The launch.
     pub fn dispatch(&self) -> Dispatch {
         let &Combine { parts, rows, outputs, partial, bias, out } = self;
-        let arguments = CombineArguments {
+        let [second, third] = out.begins();
+        let inline = CombineArguments {
             parts: parts as u32,
             rows: rows as u32,
             outputs: outputs as u32,
+            second,
+            third,
             has_bias: u32::from(bias.is_some()),
         };
+        let mut arguments =
+            ArrayVec::from_iter([Argument::read(partial), Argument::read(bias.unwrap_or(partial))]);
+        arguments.extend(out.written());
+        arguments.push(Argument::inline(&inline));
         let elements = (rows * outputs) as u64;
         Dispatch {
             kernel: Kernel { source: &SOURCES[COMBINE], entry: "gemm_combine" },
-            arguments: ArrayVec::from_iter([
-                Argument::read(partial),
-                Argument::read(bias.unwrap_or(partial)),
-                Argument::write(out),
-                Argument::inline(&arguments),
-            ]),
+            arguments,
             grid: outputs_grid(rows, outputs),
             work: Work {
                 bytes_read: 4 * parts as u64 * elements + bias_bytes(bias, outputs),

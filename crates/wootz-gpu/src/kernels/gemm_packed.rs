@@ -7,6 +7,7 @@ use arrayvec::ArrayVec;
 
 use super::Concept;
 use super::gemm::{Combine, HalfInput};
+use super::joint::JointRows;
 use super::matrix::{MatrixFormat, Packing, StoredMatrix};
 use crate::device::{Argument, Dispatch, Grid, Kernel, Slice, Work};
 use crate::kernel_args;
@@ -36,8 +37,12 @@ kernel_args! {
     pub struct GemmPackedArguments {
         /// Elements of a row of the matrix, and of the input.
         columns: u32,
-        /// Rows of the matrix: elements of a row of the result.
+        /// Rows of the matrix.
         outputs: u32,
+        /// Outputs before those of the second result.
+        second: u32,
+        /// Outputs before those of the third result.
+        third: u32,
         /// Rows of the input.
         rows: u32,
         /// Whether there is a bias.
@@ -85,8 +90,8 @@ pub struct PackedGemm {
     pub input: HalfInput,
     /// Of [`PackedGemm::scratch_bytes`].
     pub scratch: Slice,
-    /// `[rows, matrix.rows]` f32.
-    pub out: Slice,
+    /// `[rows, matrix.rows]` f32, or for several matrices one after another `[rows, their rows]` each.
+    pub out: JointRows,
 }
 
 /// The packing of a matrix; `None` where it is not packed.
@@ -165,17 +170,21 @@ impl PackedGemm {
         }
         let partial = scratch.part(0, 4 * parts * rows * outputs);
         let combine = Combine { parts, rows, outputs, partial, bias, out };
-        ArrayVec::from_iter([self.product(part, parts, partial, None), combine.dispatch()])
+        let sums = JointRows::one(partial, outputs);
+        ArrayVec::from_iter([self.product(part, parts, sums, None), combine.dispatch()])
     }
 
-    fn product(&self, part_columns: usize, parts: usize, out: Slice, bias: Option<Slice>) -> Dispatch {
+    fn product(&self, part_columns: usize, parts: usize, out: JointRows, bias: Option<Slice>) -> Dispatch {
         let &PackedGemm { sharing, rows, matrix, input, .. } = self;
         let StoredMatrix { rows: outputs, columns, .. } = matrix;
         let packing = packing(&matrix).expect("a packed matrix");
         let kernel = Self::kernel(packing, sharing, rows).expect("looked at when the kernel was chosen");
-        let arguments = GemmPackedArguments {
+        let [second, third] = out.begins();
+        let inline = GemmPackedArguments {
             columns: columns as u32,
             outputs: outputs as u32,
+            second,
+            third,
             rows: rows as u32,
             has_bias: u32::from(bias.is_some()),
             part_columns: part_columns as u32,
@@ -187,16 +196,17 @@ impl PackedGemm {
             }
             Sharing::All { .. } => ([outputs.div_ceil(STAGED_OUTPUTS), parts], STAGED_THREADS),
         };
+        let mut arguments = ArrayVec::from_iter([
+            Argument::read(input.halves),
+            Argument::read(input.inverse),
+            Argument::read(matrix.data),
+            Argument::read(bias.unwrap_or(input.inverse)),
+        ]);
+        arguments.extend(out.written());
+        arguments.push(Argument::inline(&inline));
         Dispatch {
             kernel,
-            arguments: ArrayVec::from_iter([
-                Argument::read(input.halves),
-                Argument::read(input.inverse),
-                Argument::read(matrix.data),
-                Argument::read(bias.unwrap_or(input.inverse)),
-                Argument::write(out),
-                Argument::inline(&arguments),
-            ]),
+            arguments,
             grid: Grid {
                 threadgroups: [threadgroups[0] as u32, threadgroups[1] as u32, 1],
                 threads: [threads, 1, 1],

@@ -1,10 +1,13 @@
 //! A stored matrix as launches see it: its format, its shape, and where its arrays lie in device memory.
 
+mod packing;
+
 use std::ops::Range;
 
 use wootz_weights::TensorType;
 
 use crate::device::{Argument, Slice};
+pub use packing::Packing;
 
 /// How the elements of a matrix are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -34,38 +37,6 @@ pub enum MatrixFormat {
     /// Records of 16 outputs and 64 columns, made when a model is loaded: `kernels/common/packed.h`. Outputs are filled up to
     /// whole records.
     Packed(Packing),
-}
-
-/// How a record of 16 x 64 weights is packed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Packing {
-    /// `n · scale - minimum`, 4 bits, of 32 columns each.
-    Nibbles,
-    /// `(n - 32) · scale`, 6 bits, of 16 columns each.
-    SixBits,
-    /// `(n - 128) · scale`, 8 bits, of 32 columns each.
-    Bytes,
-    /// f16.
-    Halves,
-}
-
-impl Packing {
-    /// All of them.
-    pub const ALL: [Packing; 4] = [Packing::Nibbles, Packing::SixBits, Packing::Bytes, Packing::Halves];
-    /// Outputs of a record.
-    pub const OUTPUTS: usize = 16;
-    /// Columns of a record.
-    pub const COLUMNS: usize = 64;
-
-    /// Bytes of a record.
-    pub const fn record_bytes(self) -> usize {
-        match self {
-            Packing::Nibbles => 640,
-            Packing::SixBits => 896,
-            Packing::Bytes => 1088,
-            Packing::Halves => 2048,
-        }
-    }
 }
 
 /// The type of the numbers that scale a group.
@@ -277,12 +248,15 @@ impl StoredMatrix {
     /// Rows `rows` of it as a matrix: one of several that lie one after another (experts), or a part of the outputs.
     ///
     /// # Panics
-    /// When there are no such rows, or, with scales of squares, when they begin within a square.
+    /// When there are no such rows; when they begin within a square that has one scale; when they begin or end within a
+    /// record of a packed matrix.
     pub fn part(&self, rows: Range<usize>) -> StoredMatrix {
         assert!(rows.start < rows.end && rows.end <= self.rows, "rows {rows:?} of {}", self.rows);
         let squares = matches!(self.format, MatrixFormat::Fp8(_, Fp8Scales::Block128));
         assert!(!squares || rows.start.is_multiple_of(128), "rows {rows:?} begin within a square of 128");
-        assert!(!matches!(self.format, MatrixFormat::Packed(_)), "packed matrices are not parted");
+        let records = self.format.block_rows();
+        let whole = |row: usize| row.is_multiple_of(records) || row == self.rows;
+        assert!(whole(rows.start) && whole(rows.end), "rows {rows:?} are no whole records of {records}");
         let count = rows.len();
         let apart = |array: Option<Slice>, bytes: fn(MatrixFormat, usize, usize) -> usize| {
             let bytes = |rows| bytes(self.format, rows, self.columns);
@@ -290,7 +264,9 @@ impl StoredMatrix {
         };
         StoredMatrix {
             rows: count,
-            data: self.data.part(rows.start * self.row_bytes(), count * self.row_bytes()),
+            data: self
+                .data
+                .part(rows.start * self.row_bytes(), count.next_multiple_of(records) * self.row_bytes()),
             scales: apart(self.scales, MatrixFormat::scale_bytes),
             biases: apart(self.biases, MatrixFormat::bias_bytes),
             ..*self
@@ -393,6 +369,16 @@ mod tests {
         assert_eq!(part.scales, Some(slice(408, 8)));
         assert_eq!(part.biases, Some(slice(508, 8)));
         assert_eq!(part.bytes(), 144);
+        assert!(part.checked().is_ok());
+    }
+
+    #[test]
+    fn a_part_of_a_packed_matrix_has_whole_records() {
+        let format = MatrixFormat::Packed(Packing::SixBits);
+        let data = slice(0, 3 * 2 * 896);
+        let matrix = StoredMatrix { format, rows: 40, columns: 128, data, scales: None, biases: None };
+        let part = matrix.checked().unwrap().part(16..40);
+        assert_eq!((part.rows, part.data.offset, part.data.length), (24, 2 * 896, 4 * 896));
         assert!(part.checked().is_ok());
     }
 }

@@ -9,6 +9,7 @@ pub mod embedding;
 pub mod gemm;
 pub mod gemm_packed;
 pub mod gemv;
+pub mod joint;
 pub mod kv_write;
 pub mod matrix;
 pub mod moe;

@@ -5,6 +5,7 @@ use crate::device::{DeviceFacts, Dispatch, Slice};
 use crate::kernels::gemm::{Columns, Gemm, HalfInput, HalfRows, PlainGemm, SystemGemm, TensorGemm};
 use crate::kernels::gemm_packed::PackedGemm;
 use crate::kernels::gemv::Gemv;
+use crate::kernels::joint::JointRows;
 use crate::kernels::matrix::{MatrixFormat, StoredMatrix};
 use crate::select::{self, Answers, Choice, Library, Rules, Shape};
 
@@ -29,7 +30,7 @@ impl Selection {
     }
 }
 
-/// `out[m] = matrix · input[m] (+ bias)`.
+/// `out[m] = matrix · input[m] (+ bias)`, of one matrix, or of several that lie one after another.
 #[derive(Debug, Clone, Copy)]
 pub struct Product {
     /// The kernel.
@@ -38,8 +39,9 @@ pub struct Product {
     pub matrix: StoredMatrix,
     /// `[matrix.rows]` f32.
     pub bias: Option<Slice>,
-    /// `[rows, matrix.rows]` f32.
-    pub out: Slice,
+    /// `[rows, matrix.rows]` f32, or for several matrices `[rows, their rows]` each, of which only [`Choice::Packed`] has more
+    /// than one.
+    pub out: JointRows,
 }
 
 /// Products of one input. What a kernel wants the input converted to is made once for all of them.
@@ -111,10 +113,11 @@ impl Product {
         dispatches: &mut Vec<Dispatch>,
     ) {
         let &Product { choice, matrix, bias, out } = self;
-        let gemm = |tile, sum| Gemm { tile, sum, rows, matrix, bias, input, out }.dispatches();
+        let only = || out.only(matrix.rows).expect("only packed matrices lie one after another");
+        let gemm = |tile, sum| Gemm { tile, sum, rows, matrix, bias, input, out: only() }.dispatches();
         let halves = || halves.expect("the input was converted to what the kernel wants");
         match choice {
-            Choice::Gemv => dispatches.push(Gemv { rows, input, matrix, bias, out }.dispatch()),
+            Choice::Gemv => dispatches.push(Gemv { rows, input, matrix, bias, out: only() }.dispatch()),
             Choice::Packed(sharing) => {
                 let launch = PackedGemm { sharing, rows, matrix, bias, input: halves(), scratch, out };
                 dispatches.extend(launch.dispatches());
@@ -122,11 +125,13 @@ impl Product {
             Choice::Tiles(tile) => dispatches.extend(gemm(tile, Columns::Whole)),
             Choice::Parts(tile, parts) => dispatches.extend(gemm(tile, Columns::Parts { parts, scratch })),
             Choice::Plain(stage) => {
-                dispatches.push(PlainGemm { stage, rows, matrix, bias, input, out }.dispatch());
+                dispatches.push(PlainGemm { stage, rows, matrix, bias, input, out: only() }.dispatch());
             }
-            Choice::Tensor => dispatches.push(TensorGemm { rows, matrix, bias, input, out }.dispatch()),
+            Choice::Tensor => {
+                dispatches.push(TensorGemm { rows, matrix, bias, input, out: only() }.dispatch());
+            }
             Choice::System => {
-                let launch = SystemGemm { rows, matrix, bias, input: halves(), scratch, out };
+                let launch = SystemGemm { rows, matrix, bias, input: halves(), scratch, out: only() };
                 dispatches.extend(launch.dispatches());
             }
         }

@@ -5,15 +5,16 @@
 
 pub mod arena;
 mod copies;
+pub mod factors;
 pub mod matmul;
 pub mod step_data;
 
-use std::sync::Arc;
-
+use arrayvec::ArrayVec;
 use wootz_backend::ops::{Buffer, Heads, Op, Program, Projection, Rows, Weight};
 use wootz_spec::{Rope as RopeSpec, Span};
 
 pub use arena::Arena;
+pub use factors::{Choosing, Factor, Joint};
 pub use matmul::{Product, Products, Selection};
 pub use step_data::{StepData, StepPlaces};
 
@@ -24,11 +25,12 @@ use crate::kernels::attention::{
 };
 use crate::kernels::embedding::{Embed, GatherAdd};
 use crate::kernels::gemm::HalfInput;
+use crate::kernels::joint::{JointRows, MOST_JOINT};
 use crate::kernels::kv_write::KvWrite;
 use crate::kernels::matrix::StoredMatrix;
 use crate::kernels::norm::{AddRmsNorm, HeadNorm, NormedHeads, RmsNorm};
 use crate::kernels::rope::Rope;
-use crate::select::{Answers, Choice};
+use crate::select::Answers;
 
 /// Where the tensors of a program lie on the device, in the order of [`Program::weights`].
 #[derive(Debug, Clone, Default)]
@@ -39,8 +41,22 @@ pub struct Weights {
     pub matrices: Vec<Option<StoredMatrix>>,
     /// Those that are vectors, as f32.
     pub vectors: Vec<Option<Slice>>,
+    /// Matrices that lie one after another.
+    pub joints: Vec<Joint>,
+    /// Which of the joints has a matrix.
+    pub joint_of: Vec<Option<usize>>,
     /// The different rotations of the model.
     pub rotations: Vec<Rotation>,
+}
+
+impl Weights {
+    fn matrix(&self, weight: Weight) -> StoredMatrix {
+        self.matrices[weight.0].expect("a weight that ops multiply with was loaded as a matrix")
+    }
+
+    fn vector(&self, weight: Weight) -> Slice {
+        self.vectors[weight.0].expect("a weight that is no matrix was loaded as a vector")
+    }
 }
 
 /// A rotation whose frequencies are on the device.
@@ -86,10 +102,6 @@ pub struct Lowering {
     pub choices: Choosing,
 }
 
-/// For each weight that is multiplied with, in the order of [`Program::weights`]: the kernel for 1, 2, 3 and so on rows.
-/// Chosen at load, because a step has hundreds of products. Matrices of one shape share a table.
-pub type Choosing = Vec<Option<Arc<[Choice]>>>;
-
 impl Lowering {
     /// How a step's rows are divided between the attention kernels.
     pub fn route(&self) -> Route {
@@ -127,12 +139,8 @@ impl Lowering {
         self.places.activations.part(self.places.arena.offsets[buffer.0], bytes)
     }
 
-    fn matrix(&self, weight: Weight) -> StoredMatrix {
-        self.weights.matrices[weight.0].expect("a weight that ops multiply with was loaded as a matrix")
-    }
-
     fn vector(&self, weight: Weight) -> Slice {
-        self.weights.vectors[weight.0].expect("a weight that is no matrix was loaded as a vector")
+        self.weights.vector(weight)
     }
 }
 
@@ -227,21 +235,19 @@ impl StepLowering<'_> {
         }
     }
 
-    fn project<'b>(&mut self, input: Buffer, projections: impl Iterator<Item = &'b Projection>) {
+    fn project<'b>(&mut self, input: Buffer, projections: impl Iterator<Item = &'b Projection> + Clone) {
         let rows = self.rows(input);
         if rows == 0 {
             return;
         }
-        let product = |projection: &Projection| {
-            let choices = self.model.choices[projection.matrix.0].as_ref();
-            Product {
-                choice: choices.expect("kernels for every product were chosen at load")[rows - 1],
-                matrix: self.model.matrix(projection.matrix),
-                bias: projection.bias.map(|bias| self.model.vector(bias)),
-                out: self.slice(projection.out),
-            }
+        let result = |one: &&Projection| (self.slice(one.out), self.width(one.out));
+        let product = |factor: Factor<'_>| {
+            let results: ArrayVec<_, MOST_JOINT> = factor.projections.iter().map(result).collect();
+            let Factor { choice, matrix, bias, .. } = factor;
+            Product { choice, matrix, bias, out: JointRows::of(&results) }
         };
-        let products: Vec<Product> = projections.map(product).collect();
+        let factors = self.model.choices.factors(&self.model.weights, projections, rows);
+        let products: Vec<Product> = factors.into_iter().map(product).collect();
         let converted = self.halves_of.take() == Some(input);
         let (input, scratch) = (self.slice(input), self.model.places.products);
         Products { rows, input, converted, products: &products, scratch }.append(&mut self.dispatches);
@@ -252,10 +258,9 @@ impl StepLowering<'_> {
         let rows = self.rows(buffer);
         let takes = |op: &Op| match op {
             Op::Project { input, .. } | Op::GateUp { input, .. } if *input == buffer && rows > 0 => {
-                op.projections().all(|projection| {
-                    let choices = self.model.choices[projection.matrix.0].as_ref();
-                    choices.is_some_and(|choices| choices[rows - 1].takes_halves())
-                })
+                // Those that are multiplied with together would take it so each by itself, too.
+                let choice = |one: &Projection| self.model.choices.of(one.matrix, rows);
+                op.projections().all(|projection| choice(projection).takes_halves())
             }
             _ => false,
         };

@@ -3,8 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use arrayvec::ArrayVec;
 use wootz_backend::cache::pages_for;
-use wootz_backend::ops::{Op, Program, Rows};
+use wootz_backend::ops::{Op, Program, Projection, Rows};
 use wootz_backend::program::program;
 use wootz_backend::step::{PAGE_TOKENS, PageCopy, SequenceSlice, Step, StepLimits};
 use wootz_backend::{BackendError, Binding};
@@ -12,13 +13,16 @@ use wootz_spec::ModelSpec;
 use wootz_weights::{Checkpoint, Tensor};
 
 use super::pipeline::Draws;
-use super::{GpuMemory, GpuModel, STEP_BUFFERS, device_error, weights};
+use super::{GpuMemory, GpuModel, STEP_BUFFERS, device_error, uses, weights};
 use crate::choices::Choices;
 use crate::device::{Device, Kernel, Slice};
 use crate::kernels::attention::{HEAD_SIZES, PagedCache};
+use crate::kernels::gemm_packed::Sharing;
 use crate::kernels::gemv::{Gemv, MOST_ROWS};
-use crate::kernels::matrix::StoredMatrix;
-use crate::lower::{Arena, Choosing, Lowering, Places, Selection, StepData, Weights, matmul, scratch_bytes};
+use crate::kernels::joint::MOST_JOINT;
+use crate::lower::{
+    Arena, Choosing, Joint, Lowering, Places, Selection, StepData, Weights, matmul, scratch_bytes,
+};
 use crate::select::{Answers, Choice, Library, Shape};
 
 /// How a model is loaded on a device.
@@ -77,7 +81,7 @@ pub(super) fn load(
     let program = program(&spec);
     let binding = Binding::new(&spec, &program, checkpoint)?;
     check_heads(&program)?;
-    weights::check(&program, &binding)?;
+    uses::check(&program, &binding)?;
     let rows = settings.rows.max(1);
     let limits = StepLimits {
         vocab: spec.vocab,
@@ -163,7 +167,7 @@ impl Products {
         selection: &Selection,
         limits: &StepLimits,
     ) -> Result<Products, BackendError> {
-        let mut choices: Choosing = vec![None; program.weights.len()];
+        let mut matrices = vec![None; program.weights.len()];
         let mut known: HashMap<_, Arc<[Choice]>> = HashMap::new();
         for projection in program.ops.iter().flat_map(Op::projections) {
             let weight = projection.matrix;
@@ -188,21 +192,28 @@ impl Products {
                     table
                 }
             };
-            choices[weight.0] = Some(table);
+            matrices[weight.0] = Some(table);
         }
+        let joints = joints(weights, &matrices, selection);
+        let choices = Choosing { matrices, joints };
         // Layers are alike: what was counted for one need not be counted for the others.
         let mut counted = HashSet::new();
         let mut ops: Vec<&Op> = program.ops.iter().collect();
         let tables = |op: &Op| -> Vec<_> {
-            op.projections()
-                .map(|projection| choices[projection.matrix.0].as_ref().map(Arc::as_ptr))
-                .collect()
+            let table = |one: &Projection| {
+                let joint = weights.joint_of[one.matrix.0].map(|joint| Arc::as_ptr(&choices.joints[joint]));
+                (choices.matrices[one.matrix.0].as_ref().map(Arc::as_ptr), joint)
+            };
+            op.projections().map(table).collect()
         };
         ops.retain(|op| counted.insert(tables(op)));
         let scratch = ops.into_iter().map(|op| product_scratch(op, &choices, weights)).max().unwrap_or(0);
         // Up to the largest batch of the kernel for few rows, each number has a kernel of its own; beyond, a choice may stand
         // for kernels of 16, 32 and 64 rows.
-        let differs = |rows: usize| known.values().any(|table| table.get(rows - 1) != table.get(rows - 2));
+        let differs = |rows: usize| {
+            let joint = choices.joints.iter().any(|table| table.get(rows - 1) != table.get(rows - 2));
+            joint || known.values().any(|table| table.get(rows - 1) != table.get(rows - 2))
+        };
         let tells = |&rows: &usize| {
             rows <= MOST_ROWS || (rows - 1).is_power_of_two() || rows == limits.rows || differs(rows)
         };
@@ -213,18 +224,42 @@ impl Products {
 
 /// What the products of an op need, with as many rows as need most.
 fn product_scratch(op: &Op, choices: &Choosing, weights: &Weights) -> usize {
-    let tables: Vec<(&Arc<[Choice]>, StoredMatrix)> = op
-        .projections()
-        .filter_map(|projection| {
-            Some((choices[projection.matrix.0].as_ref()?, weights.matrices[projection.matrix.0]?))
-        })
-        .collect();
-    let most = tables.iter().map(|(table, _)| table.len()).min().unwrap_or(0);
+    let tables = op.projections().filter_map(|projection| choices.matrices[projection.matrix.0].as_ref());
+    let most = tables.map(|table| table.len()).min().unwrap_or(0);
     let of = |rows: usize| {
-        let chosen = |(table, matrix): &(&Arc<[Choice]>, StoredMatrix)| (table[rows - 1], *matrix);
-        matmul::Products::scratch_bytes(rows, &tables.iter().map(chosen).collect::<Vec<_>>())
+        let factors = choices.factors(weights, op.projections(), rows).into_iter();
+        let factors: Vec<_> = factors.map(|factor| (factor.choice, factor.matrix)).collect();
+        matmul::Products::scratch_bytes(rows, &factors)
     };
     (1..=most).map(of).max().unwrap_or(0)
+}
+
+/// How all matrices of each joint are multiplied with in one launch: where each by itself, too, would be multiplied packed.
+/// (Where it is not, its product is another's, which has one result.)
+fn joints(
+    weights: &Weights,
+    matrices: &[Option<Arc<[Choice]>>],
+    selection: &Selection,
+) -> Vec<Arc<[Option<Sharing>]>> {
+    let mut known: HashMap<_, Arc<[Option<Sharing>]>> = HashMap::new();
+    let table = |joint: &Joint| {
+        let (matrix, bias) = (joint.matrix, joint.bias.is_some());
+        let members = joint.members.iter().filter_map(|member| matrices[member.0].as_ref());
+        let members: ArrayVec<&Arc<[Choice]>, MOST_JOINT> = members.collect();
+        let most = members.iter().map(|table| table.len()).min().unwrap_or(0);
+        let sharing = |rows: usize| {
+            let packed = |table: &&Arc<[Choice]>| matches!(table[rows - 1], Choice::Packed(_));
+            match selection.choose(&Shape { rows, matrix, bias }) {
+                Some(Choice::Packed(sharing)) if members.iter().all(packed) => Some(sharing),
+                _ => None,
+            }
+        };
+        let shapes: ArrayVec<_, MOST_JOINT> =
+            joint.members.iter().map(|member| weights.matrices[member.0].map(|one| one.rows)).collect();
+        let shape = (matrix.format, matrix.columns, shapes, bias, most);
+        Arc::clone(known.entry(shape).or_insert_with(|| (1..=most).map(sharing).collect()))
+    };
+    weights.joints.iter().map(table).collect()
 }
 
 fn none_is_left(tensor: &Tensor) -> BackendError {

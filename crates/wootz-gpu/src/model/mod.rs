@@ -1,8 +1,10 @@
 //! A model on a device.
 
 pub mod draws;
+mod joints;
 mod load;
 mod pipeline;
+mod uses;
 mod weights;
 
 use wootz_backend::cache::CacheShape;

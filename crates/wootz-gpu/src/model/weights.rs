@@ -1,7 +1,7 @@
 //! A checkpoint's tensors on a device: matrices stay in the mapped file, vectors become f32 in one arena. A device whose
 //! kernels hold factors in registers gets the matrices that are multiplied with packed, and no file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,83 +10,18 @@ use wootz_backend::{BackendError, Binding};
 use wootz_weights::{MappedFile, Tensor, TensorType};
 
 use super::device_error;
+use super::joints::{Joined, joined};
+use super::uses::Uses;
 use crate::device::{BufferId, Command, Device, Family, Profile, Slice};
 use crate::kernels::copy::{Convert, Number};
-use crate::kernels::embedding::Embed;
 use crate::kernels::gemm_packed::Pack;
 use crate::kernels::matrix::{MatrixFormat, Packing, StoredMatrix};
-use crate::lower::{Rotation, Weights, matmul};
+use crate::lower::{Joint, Rotation, Weights};
 
 /// Bytes that every tensor in an arena begins at a multiple of.
 const ALIGNMENT: usize = 256;
 /// What to do when there is no room for weights.
 const REMEDY: &str = "take a smaller model or a smaller quantisation of this one";
-
-/// What a program does with its weights.
-#[derive(Debug, Default)]
-struct Uses {
-    /// Rows of it are looked up.
-    tables: Vec<Weight>,
-    /// It is multiplied with.
-    factors: Vec<Weight>,
-    /// It is a vector.
-    vectors: Vec<Weight>,
-}
-
-impl Uses {
-    fn of(program: &Program) -> Uses {
-        let mut uses = Uses::default();
-        for op in &program.ops {
-            match op {
-                Op::Embed { table, .. } => uses.tables.push(*table),
-                Op::RmsNorm { weight, .. } | Op::AddNorm { weight, .. } | Op::HeadNorm { weight, .. } => {
-                    uses.vectors.push(*weight);
-                }
-                Op::Project { .. } | Op::GateUp { .. } => {
-                    uses.factors.extend(op.projections().map(|projection| projection.matrix));
-                    uses.vectors.extend(op.projections().filter_map(|projection| projection.bias));
-                }
-                Op::Rope { .. } | Op::KvWrite { .. } | Op::Attention { .. } | Op::GatherAdd { .. } => {}
-            }
-        }
-        for list in [&mut uses.tables, &mut uses.factors, &mut uses.vectors] {
-            list.sort_unstable_by_key(|weight| weight.0);
-            list.dedup();
-        }
-        uses
-    }
-
-    /// The weights that are matrices, in order.
-    fn matrices(&self) -> Vec<Weight> {
-        let mut all = [self.tables.as_slice(), &self.factors].concat();
-        all.sort_unstable_by_key(|weight| weight.0);
-        all.dedup();
-        all
-    }
-}
-
-/// Refuses matrices that no kernel reads.
-pub fn check(program: &Program, binding: &Binding) -> Result<(), BackendError> {
-    let uses = Uses::of(program);
-    let refuse = |tensor: &Tensor, possible: &str| BackendError::NoKernel {
-        what: format!("tensor {} {:?} of type {}", tensor.name, tensor.shape, tensor.kind),
-        possible: possible.to_owned(),
-    };
-    let ggml = |format: &MatrixFormat| matches!(format, MatrixFormat::Ggml(_));
-    let readable: Vec<String> =
-        crate::formats::readable().filter(ggml).map(|format| format.to_string()).collect();
-    let possible = format!("matrices of {}", readable.join(", "));
-    for weight in uses.matrices() {
-        let tensor = binding.tensor(weight);
-        let format = MatrixFormat::Ggml(tensor.kind);
-        let multiplied = !uses.factors.contains(&weight) || matmul::covers(format, tensor.columns());
-        let looked_up = !uses.tables.contains(&weight) || Embed::reads(format);
-        if tensor.shape.len() != 2 || !multiplied || !looked_up {
-            return Err(refuse(tensor, &possible));
-        }
-    }
-    Ok(())
-}
 
 /// How a matrix comes to the device.
 enum Way {
@@ -126,20 +61,17 @@ pub fn load(
 ) -> Result<(Weights, WeightBytes), BackendError> {
     let uses = Uses::of(program);
     let (files, own) = (BTreeMap::new(), Arena::default());
-    let mut loader = Loader { device, files, own, writes: Vec::new(), staging: None };
-    let count = program.weights.len();
-    let mut weights = Weights {
-        tables: vec![None; count],
-        matrices: vec![None; count],
-        vectors: vec![None; count],
-        rotations: Vec::new(),
-    };
+    let mut loader =
+        Loader { device, files, own, writes: Vec::new(), reserved: HashMap::new(), staging: None };
+    let mut weights = empty(program.weights.len());
+    let joints =
+        loader.reserve(joined(program, binding, |weight| loader.packing(binding.tensor(weight))), binding);
     let mut bytes = WeightBytes::default();
     let mut placed = Vec::new();
     for weight in uses.matrices() {
         let tensor = binding.tensor(weight);
         for (place, what) in
-            loader.places(tensor, uses.tables.contains(&weight), uses.factors.contains(&weight))
+            loader.places(weight, tensor, (uses.tables.contains(&weight), uses.factors.contains(&weight)))
         {
             if matches!(place, Place::File(_)) {
                 bytes.mapped += tensor.bytes.len() as u64;
@@ -148,7 +80,7 @@ pub fn load(
         }
     }
     let vectors: Vec<(Weight, usize)> =
-        uses.vectors.iter().map(|&weight| (weight, loader.vector(binding.tensor(weight).to_f32()))).collect();
+        uses.vectors.iter().map(|&weight| (weight, loader.place_vector(weight, binding))).collect();
     let mut rotations = Vec::new();
     for op in &program.ops {
         let Op::Rope { rope, factors, .. } = op else { continue };
@@ -165,6 +97,13 @@ pub fn load(
     for (weight, offset) in vectors {
         weights.vectors[weight.0] = Some(own.part(offset, 4 * binding.tensor(weight).elements()));
     }
+    for (number, placed) in joints.into_iter().enumerate() {
+        let joint = placed.joint(binding, own);
+        for member in &joint.members {
+            weights.joint_of[member.0] = Some(number);
+        }
+        weights.joints.push(joint);
+    }
     weights.rotations = rotations
         .into_iter()
         .map(|(rope, factors, offset, magnitude)| {
@@ -173,6 +112,33 @@ pub fn load(
         })
         .collect();
     Ok((weights, bytes))
+}
+
+/// Of so many weights none is loaded yet.
+fn empty(count: usize) -> Weights {
+    Weights {
+        tables: vec![None; count],
+        matrices: vec![None; count],
+        vectors: vec![None; count],
+        joints: Vec::new(),
+        joint_of: vec![None; count],
+        rotations: Vec::new(),
+    }
+}
+
+/// Matrices that lie one after another, before anything is allocated.
+struct PlacedJoint {
+    joined: Joined,
+    matrix: usize,
+    /// Where the biases begin, and their bytes.
+    bias: Option<(usize, usize)>,
+}
+
+impl PlacedJoint {
+    fn joint(&self, binding: &Binding, own: Slice) -> Joint {
+        let data = own.part(self.matrix, self.joined.bytes(binding));
+        self.joined.joint(binding, data, self.bias.map(|(offset, bytes)| own.part(offset, bytes)))
+    }
 }
 
 /// Bytes that are given out one after another.
@@ -202,20 +168,27 @@ struct Loader<'a> {
     files: BTreeMap<PathBuf, BufferId>,
     own: Arena,
     writes: Vec<(usize, Vec<f32>)>,
+    /// Room for what lies beside others: packed matrices, and their biases.
+    reserved: HashMap<Weight, usize>,
     /// Where a matrix lies while it is packed.
     staging: Option<Slice>,
 }
 
 impl Loader<'_> {
     /// Where a matrix goes, and what for: to one place for both uses, unless it is packed as a factor.
-    fn places(&mut self, tensor: &Tensor, is_table: bool, is_factor: bool) -> Vec<(Place, &'static [Use])> {
+    fn places(
+        &mut self,
+        weight: Weight,
+        tensor: &Tensor,
+        (is_table, is_factor): (bool, bool),
+    ) -> Vec<(Place, &'static [Use])> {
         if !is_factor {
-            return vec![(self.place(tensor, Use::Table), &[Use::Table])];
+            return vec![(self.place(weight, tensor, Use::Table), &[Use::Table])];
         }
-        match (self.place(tensor, Use::Factor), is_table) {
+        match (self.place(weight, tensor, Use::Factor), is_table) {
             (place, false) => vec![(place, &[Use::Factor])],
             (place @ Place::Packed(..), true) => {
-                vec![(place, &[Use::Factor]), (self.place(tensor, Use::Table), &[Use::Table])]
+                vec![(place, &[Use::Factor]), (self.place(weight, tensor, Use::Table), &[Use::Table])]
             }
             (place, true) => vec![(place, &[Use::Table, Use::Factor])],
         }
@@ -251,14 +224,49 @@ impl Loader<'_> {
         Ok(())
     }
 
-    fn place(&mut self, tensor: &Tensor, what: Use) -> Place {
+    fn place(&mut self, weight: Weight, tensor: &Tensor, what: Use) -> Place {
         match self.way(tensor, what) {
             Way::InFile => Place::File(tensor.file.clone()),
             Way::Copied => Place::Copied(self.own.take(tensor.bytes.len())),
             Way::Half => Place::Half(self.own.take(2 * tensor.elements()), tensor.file.clone()),
             Way::Packed(packing) => {
-                Place::Packed(self.own.take(Pack::bytes(packing, tensor.rows(), tensor.columns())), packing)
+                let bytes = Pack::bytes(packing, tensor.rows(), tensor.columns());
+                let reserved = self.reserved.get(&weight).copied();
+                Place::Packed(reserved.unwrap_or_else(|| self.own.take(bytes)), packing)
             }
+        }
+    }
+
+    /// How a matrix that is multiplied with is packed, if it is.
+    fn packing(&self, tensor: &Tensor) -> Option<Packing> {
+        match self.way(tensor, Use::Factor) {
+            Way::Packed(packing) => Some(packing),
+            _ => None,
+        }
+    }
+
+    /// Room for matrices that lie one after another, and for their biases, which are written later.
+    fn reserve(&mut self, joined: Vec<Joined>, binding: &Binding) -> Vec<PlacedJoint> {
+        let place = |joined: Joined| {
+            let matrix = self.own.take(joined.bytes(binding));
+            self.reserved.extend(joined.matrices(binding).map(|(weight, before)| (weight, matrix + before)));
+            let values = joined.biases(binding).flat_map(|(bias, _)| binding.tensor(bias).to_f32());
+            let values: Vec<f32> = values.collect();
+            let bias = (!values.is_empty()).then(|| (4 * values.len(), self.vector(values)));
+            let bias = bias.map(|(bytes, offset)| (offset, bytes));
+            if let Some((offset, _)) = bias {
+                self.reserved.extend(joined.biases(binding).map(|(bias, before)| (bias, offset + before)));
+            }
+            PlacedJoint { joined, matrix, bias }
+        };
+        joined.into_iter().map(place).collect()
+    }
+
+    /// Room for a vector, if it has none yet.
+    fn place_vector(&mut self, weight: Weight, binding: &Binding) -> usize {
+        match self.reserved.get(&weight) {
+            Some(&offset) => offset,
+            None => self.vector(binding.tensor(weight).to_f32()),
         }
     }
 

@@ -7,6 +7,7 @@ use wootz_backend::BackendError;
 use wootz_backend::cache::pages_for;
 use wootz_backend::cpu::reference::{CachePrecision, Reference};
 use wootz_gpu::Device;
+use wootz_gpu::case::values;
 use wootz_gpu::emulator::{Checks, Emulator, EmulatorSettings, Schedule};
 use wootz_gpu::model::{GpuModel, GpuSettings};
 use wootz_gpu::select::Answers;
@@ -40,32 +41,75 @@ pub enum Rewrite {
     BFloat16,
 }
 
+impl Rewrite {
+    /// A tensor's type and bytes.
+    fn tensor(self, values: &[f32]) -> (&'static str, Vec<u8>) {
+        match self {
+            Rewrite::OddStart => ("F32", values.iter().flat_map(|value| value.to_le_bytes()).collect()),
+            Rewrite::BFloat16 => {
+                ("BF16", values.iter().flat_map(|&value| half::bf16::from_f32(value).to_le_bytes()).collect())
+            }
+        }
+    }
+}
+
 /// A copy of a Hugging Face folder with its tensors written anew.
 pub fn rewritten(folder: &Path, how: Rewrite) -> tempfile::TempDir {
-    let copy = tempfile::tempdir().unwrap();
-    std::fs::copy(folder.join("config.json"), copy.path().join("config.json")).unwrap();
-    let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
-    for tensor in Checkpoint::open(folder).unwrap().tensors() {
-        let start = data.len();
-        let values = tensor.to_f32();
-        let kind = match how {
-            Rewrite::OddStart => {
-                data.extend(values.iter().flat_map(|value| value.to_le_bytes()));
-                "F32"
-            }
-            Rewrite::BFloat16 => {
-                data.extend(values.iter().flat_map(|&value| half::bf16::from_f32(value).to_le_bytes()));
-                "BF16"
-            }
+    let checkpoint = Checkpoint::open(folder).unwrap();
+    let tensors = checkpoint.tensors().map(|tensor| {
+        let (kind, bytes) = how.tensor(&tensor.to_f32());
+        (tensor.name.clone(), tensor.shape.clone(), kind, bytes)
+    });
+    let config = std::fs::read(folder.join("config.json")).unwrap();
+    written(&config, tensors, if how == Rewrite::OddStart { 1 } else { 0 })
+}
+
+/// A Hugging Face folder with two of the tiny models' layers, 64 elements wide, which is what packing takes, and with numbers
+/// drawn at random. Tensors are bf16, those with `plain` in their name f32.
+pub fn widened(folder: &Path, plain: &str) -> tempfile::TempDir {
+    let text = std::fs::read(folder.join("config.json")).unwrap();
+    let mut config: Value = serde_json::from_slice(&text).unwrap();
+    for (key, value) in [("hidden_size", 64), ("intermediate_size", 64), ("head_dim", 16)] {
+        config[key] = value.into();
+    }
+    let checkpoint = Checkpoint::open(folder).unwrap();
+    let tensors = checkpoint.tensors().enumerate().map(|(number, tensor)| {
+        let wider = |&size: &usize| match size {
+            32 | 33 => 64,
+            16 => 32,
+            other => other,
         };
+        let shape: Vec<usize> = tensor.shape.iter().map(wider).collect();
+        // Weights of norms lie about 1.
+        let middle = if tensor.name.contains("norm") { 1.0 } else { 0.0 };
+        let drawn = values(shape.iter().product(), number as u64).into_iter();
+        let drawn: Vec<f32> = drawn.map(|value| middle + 0.3 * value).collect();
+        let how = if tensor.name.contains(plain) { Rewrite::OddStart } else { Rewrite::BFloat16 };
+        let (kind, bytes) = how.tensor(&drawn);
+        (tensor.name.clone(), shape, kind, bytes)
+    });
+    written(&serde_json::to_vec(&config).unwrap(), tensors, 0)
+}
+
+/// A folder with a configuration and tensors, the first of which begins so many bytes behind a multiple of 16.
+fn written(
+    config: &[u8],
+    tensors: impl Iterator<Item = (String, Vec<usize>, &'static str, Vec<u8>)>,
+    start: usize,
+) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    std::fs::write(copy.path().join("config.json"), config).unwrap();
+    let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
+    for (name, shape, kind, bytes) in tensors {
+        let begin = data.len();
+        data.extend(bytes);
         let about = serde_json::json!({
-            "dtype": kind, "shape": tensor.shape, "data_offsets": [start, data.len()]
+            "dtype": kind, "shape": shape, "data_offsets": [begin, data.len()]
         });
-        header.insert(tensor.name.clone(), about);
+        header.insert(name, about);
     }
     let mut header = serde_json::to_vec(&Value::Object(header)).unwrap();
-    let wanted = if how == Rewrite::OddStart { 1 } else { 0 };
-    while header.len() % 16 != 8 + wanted {
+    while header.len() % 16 != 8 + start {
         header.push(b' ');
     }
     let length = (header.len() as u64).to_le_bytes();

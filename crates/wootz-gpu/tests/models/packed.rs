@@ -1,11 +1,15 @@
 //! Models whose matrices are packed at load, as on NVIDIA's GPUs.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use wootz_backend::Model;
+use wootz_backend::step::{SequenceSlice, Step};
+use wootz_gpu::model::GpuModel;
 use wootz_gpu::select::Answers;
 
-use super::fixture::{self, distance, fixtures, load, logits, reference, shipped};
+use super::fixture::{self, distance, fixtures, load, logits, reference, shipped, step};
 use super::{IDS, TOLERANCE, Wrapped, mixed_equals_separate};
 
 /// An emulator that says of itself that its kernels hold factors in registers, as NVIDIA's GPUs do.
@@ -21,16 +25,63 @@ fn packing_device() -> Box<Wrapped> {
 #[test]
 fn packed_models_agree_with_the_reference() {
     let bfloat = fixture::rewritten(&fixtures().join("models/llama"), fixture::Rewrite::BFloat16);
-    let models = [shipped("tales-7m.Q8_0.gguf"), shipped("tales-46m.Q4_K_M.gguf"), bfloat.path().to_owned()];
-    for path in &models {
-        let prompt: Vec<u32> = IDS[..20].iter().map(|id| id % 90).collect();
-        let rounded = logits(&mut reference(path), &prompt);
-        for answers in [Answers::Fastest, Answers::Reproducible] {
-            let mut model = load(path, packing_device(), answers);
-            assert_eq!(model.memory().weights.mapped, 0);
-            let off = distance(&logits(&mut model, &prompt), &rounded);
-            println!("{} {answers:?}: {off:.1e}", path.display());
-            assert!(off < 2.0 * TOLERANCE, "{} {answers:?}: off by {off:e}", path.display());
+    for path in [shipped("tales-7m.Q8_0.gguf"), shipped("tales-46m.Q4_K_M.gguf"), bfloat.path().to_owned()] {
+        agrees_when_packed(&path);
+    }
+}
+
+/// Biases of q, k and v, and of gate and up; and a v that is not packed, so that its input is needed as f32 too.
+#[test]
+fn packed_models_with_biases_agree_with_the_reference() {
+    let models = [("llama_bias", "nothing", 4), ("qwen2", "v_proj", 4), ("mistral_window", "up_proj", 2)];
+    for (model, plain, joints) in models {
+        let folder = fixture::widened(&fixtures().join("models").join(model), plain);
+        assert_eq!(agrees_when_packed(folder.path()), joints, "{model}");
+    }
+}
+
+/// The answer is how many times several matrices are multiplied with in one launch.
+fn agrees_when_packed(path: &Path) -> usize {
+    let mut joints = 0;
+    let prompt: Vec<u32> = IDS[..20].iter().map(|id| id % 90).collect();
+    let rounded = logits(&mut reference(path), &prompt);
+    for answers in [Answers::Fastest, Answers::Reproducible] {
+        let mut model = load(path, packing_device(), answers);
+        assert_eq!(model.memory().weights.mapped, 0);
+        joints = model.lowering().weights.joints.len();
+        let off = distance(&logits(&mut model, &prompt), &rounded);
+        println!("{} {answers:?}: {off:.1e}", path.display());
+        assert!(off < 2.0 * TOLERANCE, "{} {answers:?}: off by {off:e}", path.display());
+    }
+    joints
+}
+
+/// The launches of a step of so many sequences whose kernel's name begins so.
+fn launches(model: &mut GpuModel, rows: usize, kernel: &str) -> usize {
+    let pages: Vec<u32> = (0..rows as u32).collect();
+    let sequences = (0..rows).map(|row| SequenceSlice { rows: row..row + 1, pages: row..row + 1 });
+    let step = Step {
+        positions: vec![0; rows],
+        page_table: pages,
+        sequences: sequences.collect(),
+        ..step(&vec![1; rows], 0, vec![0])
+    };
+    let plan = model.plan(&step).unwrap();
+    plan.iter().filter(|dispatch| dispatch.kernel.entry.starts_with(kernel)).count()
+}
+
+/// With Q4_K_M, v is Q6_K in half of the layers: there q and k go together.
+#[test]
+fn products_of_one_input_are_one_launch() {
+    for (file, alone) in [("tales-7m.Q8_0.gguf", 0), ("tales-46m.Q4_K_M.gguf", 6)] {
+        let mut model = load(&shipped(file), packing_device(), Answers::Fastest);
+        let layers = model.spec().layers.len();
+        assert_eq!(model.lowering().weights.joints.len(), 2 * layers);
+        // q, k and v; the output; gate and up; down; and the head.
+        let products = 4 * layers + alone + 1;
+        for (rows, kernel) in [(1, "gemm_packed_"), (8, "gemm_packed_"), (9, "gemm_staged16_")] {
+            let head = if rows == 9 { 1 } else { 0 };
+            assert_eq!(launches(&mut model, rows, kernel), products - head, "{file}, {rows} rows");
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::device::Slice;
 use crate::formats::sample::Sample;
 use crate::kernels::gemm::cases::{Factors, Product, Stored};
 use crate::kernels::gemm::{HalfInput, HalfRows};
+use crate::kernels::joint::JointRows;
 use crate::kernels::matrix::{MatrixFormat, StoredMatrix};
 
 const F16: MatrixFormat = MatrixFormat::Ggml(TensorType::F16);
@@ -48,23 +49,59 @@ pub fn cases() -> Vec<Case> {
         [(17, 2), (18, 3), (9, 9)].map(|(rows, parts)| case(F16, rows, 20, 1088, Sharing::All { parts })),
     );
     cases.extend([1.0e-30, 1.0e-5, 1.0e6, 1.0e30].map(range_case));
+    // Two and three matrices one after another, with and without a bias: whole, staged, and in parts of the columns.
+    for rows in [1, 8, 19] {
+        cases.push(joint_case(F16, rows, &[32, 16, 16], 128, Sharing::Eight));
+        cases.push(joint_case(Q4_K, rows, &[16, 37], 256, Sharing::Eight));
+    }
+    for rows in [3, 16, 30, 64] {
+        cases.push(joint_case(Q4_K, rows, &[144, 16, 20], 256, all));
+        cases.push(joint_case(F16, rows, &[48, 96], 640, Sharing::All { parts: 2 }));
+    }
+    cases.push(joint_case(F16, 9, &[16, 32, 16], 768, Sharing::All { parts: 3 }));
     cases
 }
 
 fn packed(case: &mut Case, matrix: StoredMatrix) -> StoredMatrix {
-    let packing = Pack::packing(matrix.format, matrix.columns).expect("a format that can be packed");
-    let out = case.scratch("packed", Pack::bytes(packing, matrix.rows, matrix.columns));
-    let (dispatch, packed) = Pack { matrix, out }.dispatch();
-    case.dispatch([dispatch]);
-    packed
+    joined(case, matrix, &[matrix.rows])
 }
 
-/// The launches of a product, what it is made ready with among them.
-fn append(case: &mut Case, product: &Product, sharing: Sharing, rows: usize) {
+/// Matrices that are packed one after another: so many rows each of a matrix that has them all. The answer is all of them.
+fn joined(case: &mut Case, matrix: StoredMatrix, parts: &[usize]) -> StoredMatrix {
+    let StoredMatrix { columns, rows, format, .. } = matrix;
+    let packing = Pack::packing(format, columns).expect("a format that can be packed");
+    let data = case.scratch("packed", Pack::bytes(packing, rows, columns));
+    let whole =
+        StoredMatrix { format: MatrixFormat::Packed(packing), data, scales: None, biases: None, ..matrix };
+    let whole = whole.checked().expect("memory of the size that was asked for");
+    let mut begin = 0;
+    for count in parts {
+        let rows = begin..begin + count;
+        begin = rows.end;
+        let (dispatch, packed) =
+            Pack { matrix: matrix.part(rows.clone()), out: whole.part(rows.clone()).data }.dispatch();
+        assert_eq!(packed, whole.part(rows));
+        case.dispatch([dispatch]);
+    }
+    whole
+}
+
+/// The launches of a product, what it is made ready with among them. The matrix is `parts` rows one after another, each with
+/// a result of its own.
+fn append(case: &mut Case, product: &Product, parts: &[usize], sharing: Sharing, rows: usize) {
     let (outputs, columns) = (product.sample.rows, product.sample.columns);
     let Stored { matrix, bias, input } = product.store(case);
-    let out = case.output_f32("out", product.expected(), product.tolerance(Factors::F16));
-    let matrix = packed(case, matrix);
+    let (expected, tolerance) = (product.expected(), product.tolerance(Factors::F16));
+    let mut begin = 0;
+    let mut results = Vec::new();
+    for &count in parts {
+        let of_row = |row: &[f32]| row[begin..begin + count].to_vec();
+        let expected = expected.chunks_exact(outputs).flat_map(of_row).collect();
+        results.push((case.output_f32("out", expected, tolerance), count));
+        begin += count;
+    }
+    let out = JointRows::of(&results);
+    let matrix = joined(case, matrix, parts);
     let halves = HalfInput::within(case.scratch("halves", HalfInput::bytes(rows, columns)), rows, columns);
     let scratch: Slice = case.scratch("parts", PackedGemm::scratch_bytes(sharing, rows, outputs).max(1));
     case.dispatch([HalfRows { rows, columns, input, out: halves }.dispatch()]);
@@ -73,7 +110,15 @@ fn append(case: &mut Case, product: &Product, sharing: Sharing, rows: usize) {
 
 fn case(format: MatrixFormat, rows: usize, outputs: usize, columns: usize, sharing: Sharing) -> Case {
     let mut case = Case::new(format!("packed {format} {rows}x{outputs}x{columns}, {sharing:?}"));
-    append(&mut case, &Product::new(format, rows, outputs, columns), sharing, rows);
+    append(&mut case, &Product::new(format, rows, outputs, columns), &[outputs], sharing, rows);
+    case
+}
+
+/// Matrices with so many outputs one after another. Every second number of rows has a bias.
+fn joint_case(format: MatrixFormat, rows: usize, parts: &[usize], columns: usize, sharing: Sharing) -> Case {
+    let mut case = Case::new(format!("packed {format} {rows}x{parts:?}x{columns}, {sharing:?}"));
+    let outputs = parts.iter().sum();
+    append(&mut case, &Product::new(format, rows, outputs, columns), parts, sharing, rows);
     case
 }
 
@@ -81,7 +126,7 @@ fn case(format: MatrixFormat, rows: usize, outputs: usize, columns: usize, shari
 fn range_case(scale: f32) -> Case {
     let rows = 5;
     let mut case = Case::new(format!("packed, inputs of {scale:e}"));
-    append(&mut case, &Product::growing(rows, 20, 192, scale), Sharing::Eight, rows);
+    append(&mut case, &Product::growing(rows, 20, 192, scale), &[20], Sharing::Eight, rows);
     case
 }
 

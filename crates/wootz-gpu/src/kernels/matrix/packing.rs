@@ -1,0 +1,33 @@
+//! How packed matrices lie: `kernels/common/packed.h`.
+
+/// How a record of 16 x 64 weights is packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Packing {
+    /// `n · scale - minimum`, 4 bits, of 32 columns each.
+    Nibbles,
+    /// `(n - 32) · scale`, 6 bits, of 16 columns each.
+    SixBits,
+    /// `(n - 128) · scale`, 8 bits, of 32 columns each.
+    Bytes,
+    /// f16.
+    Halves,
+}
+
+impl Packing {
+    /// All of them.
+    pub const ALL: [Packing; 4] = [Packing::Nibbles, Packing::SixBits, Packing::Bytes, Packing::Halves];
+    /// Outputs of a record.
+    pub const OUTPUTS: usize = 16;
+    /// Columns of a record.
+    pub const COLUMNS: usize = 64;
+
+    /// Bytes of a record.
+    pub const fn record_bytes(self) -> usize {
+        match self {
+            Packing::Nibbles => 640,
+            Packing::SixBits => 896,
+            Packing::Bytes => 1088,
+            Packing::Halves => 2048,
+        }
+    }
+}
