@@ -5,7 +5,8 @@
 //   add_rms_norm    residual += input, then the same                                      x = residual
 //   layer_norm      out = (x - mean(x)) · rsqrt(mean((x - mean(x))²) + epsilon) · (weight + offset) + bias
 //   add_layer_norm  residual += input, then the same
-//   add_rms_norm_half  add_rms_norm, and the result as f16 for the matrix unit, with a power of two (common/half_rows.h)
+//   add_rms_norm_half  add_rms_norm with the result as f16 for the matrix unit, with a power of two (common/half_rows.h), and
+//                      as f32 only where somebody reads that
 //   head_norm       rms_norm of each head of q and k, in place, weight [head_dim]
 //
 // Rows are f32 [rows, width]; weight and bias are f32 [width].
@@ -125,7 +126,7 @@ kernel void add_rms_norm_half(
     device const float* input       [[buffer(0)]],   // [rows, width]
     device float* residual          [[buffer(1)]],   // [rows, width], updated
     device const float* weight      [[buffer(2)]],   // [width]
-    device float* out               [[buffer(3)]],   // [rows, width]
+    device float* out               [[buffer(3)]],   // [rows, width], written where args.has_out
     device half* halves             [[buffer(4)]],   // [rows, width]
     device float* inverse           [[buffer(5)]],   // [rows]
     constant NormArguments& args    [[buffer(6)]],

@@ -54,16 +54,17 @@ inline void rms_norm_row(
         sum += dot(value, value);
     }
     const float scale = precise::rsqrt(team_sum(sum, partial, team) / float(width) + args.epsilon);
+    const bool floats = !HALF || args.has_out != 0;
     float most = 0.0f;
     for (uint k = 0; k < KEPT; k++) {
         const uint quad = k * team.count + team.index;
         kept[k] = kept[k] * scale * weights[k];
-        if (quad < quads) store_quad(out, quad, width, kept[k]);
+        if (floats && quad < quads) store_quad(out, quad, width, kept[k]);
         if (HALF) most = max(most, greatest_of(within_row(kept[k], quad, width)));
     }
     for (uint quad = KEPT * team.count + team.index; quad < quads; quad += team.count) {
         const float4 value = load_quad(summed, quad, width) * scale * (load_quad(weight, quad, width) + args.offset);
-        store_quad(out, quad, width, value);
+        if (floats) store_quad(out, quad, width, value);
         if (HALF) most = max(most, greatest_of(within_row(value, quad, width)));
     }
     if (HALF) {
@@ -75,7 +76,8 @@ inline void rms_norm_row(
             if (quad < quads) store_half_quad(halves.rows + start, quad, width, kept[k] * power);
         }
         for (uint quad = KEPT * team.count + team.index; quad < quads; quad += team.count) {
-            store_half_quad(halves.rows + start, quad, width, load_quad(out, quad, width) * power);
+            const float4 value = load_quad(summed, quad, width) * scale * (load_quad(weight, quad, width) + args.offset);
+            store_half_quad(halves.rows + start, quad, width, value * power);
         }
     }
 }

@@ -31,6 +31,8 @@ kernel_args! {
         offset: f32,
         /// Whether there is a bias.
         has_bias: u32,
+        /// Whether the result is wanted as f32.
+        has_out: u32,
     }
 }
 
@@ -98,26 +100,45 @@ pub struct AddRmsNorm {
     pub residual: Slice,
     /// `[width]`.
     pub weight: Slice,
-    /// `[rows, width]`.
-    pub out: Slice,
-    /// Where the result goes as f16 too.
-    pub halves: Option<HalfInput>,
+    /// The result.
+    pub out: Normed,
+}
+
+/// As what a norm's result is wanted, and where: `[rows, width]`.
+#[derive(Debug, Clone, Copy)]
+pub enum Normed {
+    /// As f32.
+    Floats(Slice),
+    /// As f16.
+    Halves(HalfInput),
+    /// As both.
+    Both(Slice, HalfInput),
 }
 
 impl AddRmsNorm {
     /// The launch.
     pub fn dispatch(&self) -> Dispatch {
+        let (floats, halves) = match self.out {
+            Normed::Floats(floats) => (Some(floats), None),
+            Normed::Halves(halves) => (None, Some(halves)),
+            Normed::Both(floats, halves) => (Some(floats), Some(halves)),
+        };
         let mut arguments = ArrayVec::from_iter([
             Argument::read(self.input),
             Argument::update(self.residual),
             Argument::read(self.weight),
-            Argument::write(self.out),
+            floats.map_or(Argument::read(self.weight), Argument::write),
         ]);
-        arguments.extend(self.halves.into_iter().flat_map(HalfInput::written));
-        arguments.push(Argument::inline(&norm_arguments(self.width, self.norm, false)));
+        arguments.extend(halves.into_iter().flat_map(HalfInput::written));
+        let inline = norm_arguments(self.width, self.norm, false);
+        arguments.push(Argument::inline(&NormArguments { has_out: floats.is_some().into(), ..inline }));
+        let entry = if halves.is_some() { "add_rms_norm_half" } else { "add_rms_norm" };
         let rows = Rows { rows: self.rows, width: self.width, added: true, vectors: 1 };
-        let entry = if self.halves.is_some() { "add_rms_norm_half" } else { "add_rms_norm" };
-        row_norm(entry, arguments, rows)
+        let mut dispatch = row_norm(entry, arguments, rows);
+        // The residual's four bytes an element, and the result's.
+        let bytes = 4 + 4 * usize::from(floats.is_some()) + 2 * usize::from(halves.is_some());
+        dispatch.work.bytes_written = (self.rows * self.width * bytes) as u64;
+        dispatch
     }
 }
 
@@ -238,6 +259,7 @@ fn norm_arguments(width: usize, norm: Norm, has_bias: bool) -> NormArguments {
         epsilon: norm.eps,
         offset: norm.weight_offset,
         has_bias: has_bias.into(),
+        has_out: 1,
     }
 }
 

@@ -43,6 +43,24 @@ impl Arena {
     }
 }
 
+/// For each buffer, whether everything that is put there is read by one op only.
+pub fn read_once(program: &Program) -> Vec<bool> {
+    let mut once = vec![true; program.buffers.len()];
+    let mut reads = vec![0; program.buffers.len()];
+    let mut count = |buffer: Buffer, reads: &mut Vec<usize>| {
+        reads[buffer.0] += 1;
+        once[buffer.0] &= reads[buffer.0] == 1;
+    };
+    for op in &program.ops {
+        let Touched { read, written } = touched(op);
+        read.into_iter().for_each(|buffer| count(buffer, &mut reads));
+        written.into_iter().for_each(|buffer| reads[buffer.0] = 0);
+    }
+    // They are read when the step has ended.
+    count(program.logits, &mut reads);
+    once
+}
+
 /// For each buffer, those that hold something of use while it does.
 fn conflicts(program: &Program) -> Vec<BTreeSet<usize>> {
     let mut conflicts = vec![BTreeSet::new(); program.buffers.len()];
@@ -129,6 +147,14 @@ mod tests {
         assert!(apart(b, logits.clone()) && !apart(a, logits));
         assert!(arena.offsets.iter().all(|offset| offset.is_multiple_of(ALIGNMENT)));
         assert!(arena.bytes < 300 + 200 + 100 + 400 + 3 * ALIGNMENT, "{}", arena.bytes);
+    }
+
+    #[test]
+    fn what_is_read_again_is_known() {
+        assert_eq!(read_once(&program()), [false, true, true, true]);
+        let mut program = program();
+        program.ops.push(program.ops[4].clone());
+        assert_eq!(read_once(&program), [false, false, true, true]);
     }
 
     #[test]

@@ -28,7 +28,7 @@ use crate::kernels::gemm::HalfInput;
 use crate::kernels::joint::{JointRows, MOST_JOINT};
 use crate::kernels::kv_write::KvWrite;
 use crate::kernels::matrix::StoredMatrix;
-use crate::kernels::norm::{AddRmsNorm, HeadNorm, NormedHeads, RmsNorm};
+use crate::kernels::norm::{AddRmsNorm, HeadNorm, Normed, NormedHeads, RmsNorm};
 use crate::kernels::rope::Rope;
 use crate::select::Answers;
 
@@ -100,6 +100,8 @@ pub struct Lowering {
     pub selection: Selection,
     /// The kernels of matrix products.
     pub choices: Choosing,
+    /// For each buffer of the program, whether everything that is put there is read by one op only.
+    pub read_once: Vec<bool>,
 }
 
 impl Lowering {
@@ -187,9 +189,9 @@ impl StepLowering<'_> {
             }
             &Op::AddNorm { residual, input, weight, norm, out } => {
                 let (rows, width, weight) = (self.rows(out), self.width(out), self.model.vector(weight));
-                let halves = self.halves_for(out, next);
-                let (input, residual, out) = (self.slice(input), self.slice(residual), self.slice(out));
-                let launch = AddRmsNorm { rows, width, norm, input, residual, weight, out, halves };
+                let out = self.normed_for(out, next);
+                let (input, residual) = (self.slice(input), self.slice(residual));
+                let launch = AddRmsNorm { rows, width, norm, input, residual, weight, out };
                 self.dispatches.push(launch.dispatch());
             }
             Op::Project { input, projections } => {
@@ -201,8 +203,8 @@ impl StepLowering<'_> {
                 let strided = |buffer| StridedRows { slice: self.slice(buffer), stride: width };
                 let (gate, up) = (strided(gate.out), strided(up.out));
                 let activation = Gate::Plain((*activation).into());
-                let launch = match self.halves_for(*out, next) {
-                    // Nothing else reads it.
+                let once = self.model.read_once[out.0];
+                let launch = match once.then(|| self.halves_for(*out, next)).flatten() {
                     Some(out) => GatedHalf { activation, rows, width, gate, up, out }.dispatch(),
                     None => Gated { activation, rows, width, gate, up, out: self.slice(*out) }.dispatch(),
                 };
@@ -268,6 +270,15 @@ impl StepLowering<'_> {
             self.halves_of = Some(buffer);
             Products::halves(self.model.places.products, rows, self.width(buffer))
         })
+    }
+
+    /// Where a norm puts its result, and as what it is read.
+    fn normed_for(&mut self, out: Buffer, next: Option<&Op>) -> Normed {
+        match self.halves_for(out, next) {
+            None => Normed::Floats(self.slice(out)),
+            Some(halves) if self.model.read_once[out.0] => Normed::Halves(halves),
+            Some(halves) => Normed::Both(self.slice(out), halves),
+        }
     }
 
     /// One launch for the norms of a layer's query and key heads. The answer is whether they go together.

@@ -20,6 +20,7 @@ use crate::kernels::attention::{HEAD_SIZES, PagedCache};
 use crate::kernels::gemm_packed::Sharing;
 use crate::kernels::gemv::{Gemv, MOST_ROWS};
 use crate::kernels::joint::MOST_JOINT;
+use crate::lower::arena::read_once;
 use crate::lower::{
     Arena, Choosing, Joint, Lowering, Places, Selection, StepData, Weights, matmul, scratch_bytes,
 };
@@ -106,7 +107,8 @@ pub(super) fn load(
             + STEP_BUFFERS * step_buffers[0].length) as u64
             + draws.bytes,
     };
-    let lowering = Lowering { program, weights, places, selection, choices: products.choices };
+    let read_once = read_once(&program);
+    let lowering = Lowering { program, weights, places, selection, choices: products.choices, read_once };
     let mut data = StepData::new(&limits);
     let mut kernels = kernels(&lowering, &mut data, step_buffers[0], (&limits, &products.telling_rows));
     let drawing = draws.every_kernel(lowering.logits(1));

@@ -3,7 +3,7 @@
 use wootz_backend::cpu::reference;
 use wootz_spec::Norm;
 
-use super::{AddRmsNorm, HeadNorm, LayerNorm, NormedHeads, RmsNorm};
+use super::{AddRmsNorm, HeadNorm, LayerNorm, Normed, NormedHeads, RmsNorm};
 use crate::case::{Case, Check, Tolerance, values};
 use crate::device::Slice;
 use crate::kernels::gemm::HalfInput;
@@ -34,10 +34,9 @@ pub(super) fn cases() -> Vec<Case> {
         [(2, 64, PLAIN), (3, 103, OFFSET), (1, 2048, PLAIN), (1, 2, PLAIN), (1, 16389, OFFSET)]
             .map(|(rows, width, norm)| add_rms_norm(rows, width, norm)),
     );
-    cases.extend(
-        [(2, 64, 1.0), (3, 103, 1.0e6), (1, 2048, 1.0e-4), (1, 16389, 1.0)]
-            .map(|(rows, width, scale)| add_rms_norm_half(rows, width, scale)),
-    );
+    for (rows, width, scale) in [(2, 64, 1.0), (3, 103, 1.0e6), (1, 2048, 1.0e-4), (1, 16389, 1.0)] {
+        cases.extend([true, false].map(|floats| add_rms_norm_half(rows, width, scale, floats)));
+    }
     for (rows, width, with_bias) in [(2, 64, true), (3, 102, false), (1, 1, true), (1, 16387, true)] {
         for added in [false, true] {
             cases.push(layer_norm(LayerNormCase { rows, width, with_bias, added, mean: 0.0 }));
@@ -72,9 +71,10 @@ fn rms_norm(rows: usize, width: usize, norm: Norm) -> Case {
     case
 }
 
-/// With weights so large or small that f16 does not hold the results as they are.
-fn add_rms_norm_half(rows: usize, width: usize, scale: f32) -> Case {
-    let mut case = Case::new(format!("add_rms_norm_half {rows}x{width}, weights of {scale:e}"));
+/// With weights so large or small that f16 does not hold the results as they are; with the result as f32, or without.
+fn add_rms_norm_half(rows: usize, width: usize, scale: f32, floats: bool) -> Case {
+    let beside = if floats { ", f32 too" } else { "" };
+    let mut case = Case::new(format!("add_rms_norm_half {rows}x{width}, weights of {scale:e}{beside}"));
     let (inputs, residuals) = (values(rows * width, 1), values(rows * width, 2));
     let weights: Vec<f32> = values(width, 3).iter().map(|value| value * scale).collect();
     let mut sums = residuals.clone();
@@ -85,12 +85,13 @@ fn add_rms_norm_half(rows: usize, width: usize, scale: f32) -> Case {
     let input = unaligned(&mut case, "input", &inputs);
     let residual = case.updated_f32("residual", &residuals, sums, Tolerance::EXACT);
     let weight = case.input("weight", &weights);
-    let out = case.output_f32("out", expected, TOLERANCE);
+    let floats = floats.then(|| case.output_f32("out", expected, TOLERANCE));
     let tolerance = Tolerance { absolute: 1e-6, relative: 1e-3 };
     let halves = case.buffer("halves", vec![0xff; 2 * rows * width], Check::F16(rounded, tolerance));
     let inverse = case.output_f32("inverse", inverses, Tolerance::EXACT);
-    let halves = Some(HalfInput { halves, inverse });
-    case.dispatch([AddRmsNorm { rows, width, norm: PLAIN, input, residual, weight, out, halves }.dispatch()]);
+    let halves = HalfInput { halves, inverse };
+    let out = floats.map_or(Normed::Halves(halves), |floats| Normed::Both(floats, halves));
+    case.dispatch([AddRmsNorm { rows, width, norm: PLAIN, input, residual, weight, out }.dispatch()]);
     case
 }
 
@@ -105,7 +106,8 @@ fn add_rms_norm(rows: usize, width: usize, norm: Norm) -> Case {
     let residual = case.updated_f32("residual", &residuals, sums, Tolerance::EXACT);
     let weight = case.input("weight", &weights);
     let out = case.output_f32("out", expected, TOLERANCE);
-    case.dispatch([AddRmsNorm { rows, width, norm, input, residual, weight, out, halves: None }.dispatch()]);
+    let out = Normed::Floats(out);
+    case.dispatch([AddRmsNorm { rows, width, norm, input, residual, weight, out }.dispatch()]);
     case
 }
 
