@@ -5,6 +5,7 @@ using namespace metal;
 #include "common/gemm_packed.h"
 
 GEMM_PACKED("nibbles", PackedNibbles)
+GEMM_PACKED("five_bits", PackedFiveBits)
 GEMM_PACKED("six_bits", PackedSixBits)
 GEMM_PACKED("bytes", PackedBytes)
 GEMM_PACKED("halves", PackedHalves)

@@ -4,76 +4,25 @@
 // Grid of both: x over records of 16 outputs, y over groups of 16 outputs; a simdgroup a threadgroup makes or reads a record.
 // Rows beyond the matrix are packed as zeros: n that stand for 0, or scales of 0.
 //
-// A source is a struct with
-//
-//   PackedX                  what it becomes
-//   quant(row, column)       the integer n, or an f16's bits
-//   scale(row, column)       (scale, rest) of the column's group, as half2; rest is used by nibbles only
-//
-// Numbers are those of the format: nothing is rounded but products of two scales (Q4_K, Q6_K), to f16, and bf16 below 2⁻¹⁴.
+// common/pack_source.h has the formats. Numbers are those of the format: nothing is rounded, to f16, but products of two scales
+// (Q4_K, Q5_K, Q6_K), the rests of nibbles and five bits, and bf16 below 2⁻¹⁴.
 #include <metal_stdlib>
 using namespace metal;
 #include "arguments.h"
-#include "common/format_k.h"
-#include "common/format_legacy.h"
-#include "common/format_plain.h"
+#include "common/pack_source.h"
 #include "common/packed.h"
-
-struct SourceQ4_K {
-    static Row row(Matrix matrix, uint index, uint columns) { return FormatQ4_K::row(matrix, index, columns); }
-    static uint quant(Row row, uint column) {
-        const uint within = column % 256;
-        return (row.data[column / 256 * 144 + 16 + within / 64 * 32 + within % 32] >> (within % 64 / 32 * 4)) & 15;
-    }
-    static half2 scale(Row row, uint column) {
-        const uint4 header = *(device const uint4*)(row.data + column / 256 * 144);
-        const uint group = column % 256 / 32;
-        const uint2 scales = (scales_and_minima(header, group / 2) >> (8 * (group & 1))) & 0xffu;
-        const half2 d = as_type<half2>(header.x);
-        const float scale = float(d.x) * float(scales.x), minimum = float(d.y) * float(scales.y);
-        // The rest belongs to the scale as it was rounded.
-        const half rounded = half(scale);
-        return half2(rounded, half(-16.0f * float(rounded) - minimum));
-    }
-};
-struct SourceQ4_0 {
-    static Row row(Matrix matrix, uint index, uint columns) { return FormatQ4_0::row(matrix, index, columns); }
-    static uint quant(Row row, uint column) {
-        return (row.data[column / 32 * 18 + 2 + column % 16] >> (column % 32 / 16 * 4)) & 15;
-    }
-    static half2 scale(Row row, uint column) {
-        const half d = half_at(row.data + column / 32 * 18);
-        return half2(d, half(-24.0f * float(d)));
-    }
-};
-struct SourceQ6_K {
-    static Row row(Matrix matrix, uint index, uint columns) { return FormatQ6_K::row(matrix, index, columns); }
-    static uint quant(Row row, uint column) {
-        device const uchar* block = row.data + column / 256 * 210;
-        const uint within = column % 128, run = column % 256 / 128, s = within / 32;
-        const uint low = block[run * 64 + s % 2 * 32 + within % 32] >> (s / 2 * 4);
-        const uint top = block[128 + run * 32 + within % 32] >> (2 * s);
-        return (low & 15) | (top & 3) << 4;
-    }
-    static half2 scale(Row row, uint column) {
-        device const uchar* block = row.data + column / 256 * 210;
-        return half2(half(float(half_at(block + 208)) * float(((device const char*)block)[192 + column % 256 / 16])), 0.0h);
-    }
-};
-struct SourceQ8_0 {
-    static Row row(Matrix matrix, uint index, uint columns) { return FormatQ8_0::row(matrix, index, columns); }
-    static uint quant(Row row, uint column) { return row.data[column / 32 * 34 + 2 + column % 32] ^ 0x80u; }
-    static half2 scale(Row row, uint column) { return half2(half_at(row.data + column / 32 * 34), 0.0h); }
-};
-template <typename Format>
-struct SourcePlain {
-    static Row row(Matrix matrix, uint index, uint columns) { return Format::row(matrix, index, columns); }
-    static uint quant(Row row, uint column) { return as_type<ushort>(half(Format::element(row, column))); }
-    static half2 scale(Row row, uint column) { return half2(1.0h, 0.0h); }
-};
 
 // The column of element e of a[j] of multiplication m, of lane 4 g + t.
 inline uint packed_column(uint t, uint m, uint j, uint e) { return 32 * (m / 2) + 8 * t + 4 * (m % 2) + 2 * (j / 2) + e; }
+
+// A group's scale, and what stands for n = -16 or -32, where numbers begin that kernels make of bits. The latter belongs to the
+// scale as it was rounded.
+template <typename Source>
+inline half2 scale_and_rest(Row row, uint column, float begin) {
+    const float2 scale = Source::scale(row, column);
+    const half rounded = half(scale.x);
+    return half2(rounded, half(scale.y - begin * float(rounded)));
+}
 
 template <typename Source>
 inline void pack_nibbles(thread const Row (&rows)[2], thread const bool (&there)[2], uint column, device uchar* record, uint lane) {
@@ -90,7 +39,32 @@ inline void pack_nibbles(thread const Row (&rows)[2], thread const bool (&there)
     }
     if (t == 0) {
         device half2* scales = (device half2*)(record + 512) + lane;   // 4 g
-        for (uint i = 0; i < 4; i++) scales[i] = there[i / 2] ? Source::scale(rows[i / 2], column + 32 * (i % 2)) : half2(0.0h);
+        for (uint i = 0; i < 4; i++) {
+            scales[i] = there[i / 2] ? scale_and_rest<Source>(rows[i / 2], column + 32 * (i % 2), 16.0f) : half2(0.0h);
+        }
+    }
+}
+template <typename Source>
+inline void pack_five_bits(thread const Row (&rows)[2], thread const bool (&there)[2], uint column, device uchar* record, uint lane) {
+    device uint* words = (device uint*)record;
+    const uint t = lane % 4;
+    uint top = 0;
+    for (uint m = 0; m < 4; m++) {
+        uint word = 0;
+        for (uint k = 0; k < 8; k++) {
+            const uint j = k % 4 / 2 + k % 2 * 2, which = j & 1;
+            const uint n = there[which] ? Source::quant(rows[which], column + packed_column(t, m, j, k / 4)) : 0;
+            word |= (n & 15) << (4 * k);
+            top |= (n >> 4) << (4 * m + k % 4 + 16 * (k / 4));
+        }
+        words[4 * lane + m] = word;
+    }
+    words[128 + lane] = top;
+    if (t == 0) {
+        device half2* scales = (device half2*)(record + 640) + lane;   // 4 g
+        for (uint i = 0; i < 4; i++) {
+            scales[i] = there[i / 2] ? scale_and_rest<Source>(rows[i / 2], column + 32 * (i % 2), 32.0f) : half2(0.0h);
+        }
     }
 }
 template <typename Source>
@@ -115,7 +89,7 @@ inline void pack_six_bits(thread const Row (&rows)[2], thread const bool (&there
     if (t % 2 == 0) {
         device half* scales = (device half*)(record + 768) + (t / 2 * 8 + lane / 4) * 4;
         for (uint i = 0; i < 4; i++) {
-            scales[i] = there[i / 2] ? Source::scale(rows[i / 2], column + 32 * (i % 2) + t / 2 * 16).x : 0.0h;
+            scales[i] = there[i / 2] ? half(Source::scale(rows[i / 2], column + 32 * (i % 2) + t / 2 * 16).x) : 0.0h;
         }
     }
 }
@@ -136,7 +110,7 @@ inline void pack_bytes(thread const Row (&rows)[2], thread const bool (&there)[2
     }
     if (t == 0) {
         device half* scales = (device half*)(record + 1024) + lane;   // 4 g
-        for (uint i = 0; i < 4; i++) scales[i] = there[i / 2] ? Source::scale(rows[i / 2], column + 32 * (i % 2)).x : 0.0h;
+        for (uint i = 0; i < 4; i++) scales[i] = there[i / 2] ? half(Source::scale(rows[i / 2], column + 32 * (i % 2)).x) : 0.0h;
     }
 }
 template <typename Source>
@@ -169,6 +143,10 @@ inline void pack_halves(thread const Row (&rows)[2], thread const bool (&there)[
     }
 PACK("pack_q4_k", pack_q4_k, SourceQ4_K, pack_nibbles, PackedNibbles)
 PACK("pack_q4_0", pack_q4_0, SourceQ4_0, pack_nibbles, PackedNibbles)
+PACK("pack_q4_1", pack_q4_1, SourceQ4_1, pack_nibbles, PackedNibbles)
+PACK("pack_q5_k", pack_q5_k, SourceQ5_K, pack_five_bits, PackedFiveBits)
+PACK("pack_q5_0", pack_q5_0, SourceQ5_0, pack_five_bits, PackedFiveBits)
+PACK("pack_q5_1", pack_q5_1, SourceQ5_1, pack_five_bits, PackedFiveBits)
 PACK("pack_q6_k", pack_q6_k, SourceQ6_K, pack_six_bits, PackedSixBits)
 PACK("pack_q8_0", pack_q8_0, SourceQ8_0, pack_bytes, PackedBytes)
 PACK("pack_f16", pack_f16, SourcePlain<FormatF16>, pack_halves, PackedHalves)
@@ -198,6 +176,7 @@ kernel void unpack_half(
     }
 }
 template [[host_name("unpack_nibbles")]] kernel decltype(unpack_half<PackedNibbles>) unpack_half<PackedNibbles>;
+template [[host_name("unpack_five_bits")]] kernel decltype(unpack_half<PackedFiveBits>) unpack_half<PackedFiveBits>;
 template [[host_name("unpack_six_bits")]] kernel decltype(unpack_half<PackedSixBits>) unpack_half<PackedSixBits>;
 template [[host_name("unpack_bytes")]] kernel decltype(unpack_half<PackedBytes>) unpack_half<PackedBytes>;
 template [[host_name("unpack_halves")]] kernel decltype(unpack_half<PackedHalves>) unpack_half<PackedHalves>;

@@ -1,5 +1,5 @@
-// Matrices packed for a matrix unit that multiplies 16x16 with 16x8, as NVIDIA's does: the numbers of Q4_K, Q4_0, Q6_K, Q8_0,
-// F16 and BF16 in another order, made once when a model is loaded (pack.metal).
+// Matrices packed for a matrix unit that multiplies 16x16 with 16x8, as NVIDIA's does: the numbers of Q4_K, Q4_0, Q4_1,
+// Q5_K, Q5_0, Q5_1, Q6_K, Q8_0, F16 and BF16 in another order, made once when a model is loaded (pack.metal).
 //
 // A *record* is 16 outputs times 64 columns. Records of 16 outputs follow each other by columns, so that whoever walks the
 // columns reads memory in order; all bits of a record that one lane wants lie side by side, beside those of the next lane.
@@ -43,6 +43,34 @@ struct PackedNibbles {
         a[3] = fma(nibbles_16(word >> 6), half2(lower.x), half2(lower.y));
     }
     static half2 nibbles_16(uint word) { return as_type<half2>(and_or(word, 0x03c003c0u, 0x4c004c00u)); }
+};
+
+// n · scale - minimum, n < 32. An f16 whose bits are 0x5000 | n << 5 is 32 + n for n < 32, so that a weight is
+// fma(32 + n, scale, rest) with rest = -32 · scale - minimum. That is rounded to f16, at most 2⁻⁵ of a step.
+//
+//   512 bytes   low nibbles, as words of PackedNibbles
+//   128 bytes   the top bit, a word of lane l: of a[j] of multiplication m at bits 4 m + j and 16 + that, in the same order
+//   128 bytes   scale and rest, as of PackedNibbles
+struct PackedFiveBits {
+    enum : uint { BYTES = 768, AHEAD = 4 };
+    struct Raw { uint4 words; uint4 scales; uint top; };
+    static Raw fetch(device const uchar* record, uint lane) {
+        device const uint4* from = (device const uint4*)record;
+        return { from[lane], from[40 + lane / 4], ((device const uint*)(record + 512))[lane] };
+    }
+    static void unpack(Raw raw, uint m, thread half2 (&a)[4]) {
+        const uint word = raw.words[m];
+        const half2 upper = as_type<half2>(raw.scales[m / 2]), lower = as_type<half2>(raw.scales[2 + m / 2]);
+        a[0] = fma(five_bits_32(word << 5, raw.top, 4 * m), half2(upper.x), half2(upper.y));
+        a[2] = fma(five_bits_32(word << 1, raw.top, 4 * m + 1), half2(upper.x), half2(upper.y));
+        a[1] = fma(five_bits_32(word >> 3, raw.top, 4 * m + 2), half2(lower.x), half2(lower.y));
+        a[3] = fma(five_bits_32(word >> 7, raw.top, 4 * m + 3), half2(lower.x), half2(lower.y));
+    }
+    // The nibbles are at bits 5 and 21, and the top bits at `place` and 16 + `place`, which is known when this is compiled.
+    static half2 five_bits_32(uint low, uint top, uint place) {
+        const uint moved = place <= 9 ? top << (9 - place) : top >> (place - 9);
+        return as_type<half2>(and_or(moved, 0x02000200u, and_or(low, 0x01e001e0u, 0x50005000u)));
+    }
 };
 
 // (n - 32) · scale, n < 64.

@@ -25,6 +25,7 @@ macro_rules! headers {
 }
 
 headers![
+    "common/pack_source.h",
     "common/packed.h",
     "common/packet_affine.h",
     "common/packet_fp4.h",

@@ -107,6 +107,7 @@ macro_rules! packed {
     ($prefix:literal, $packing:expr) => {
         match $packing {
             Packing::Nibbles => concat!($prefix, "nibbles"),
+            Packing::FiveBits => concat!($prefix, "five_bits"),
             Packing::SixBits => concat!($prefix, "six_bits"),
             Packing::Bytes => concat!($prefix, "bytes"),
             Packing::Halves => concat!($prefix, "halves"),

@@ -137,12 +137,12 @@ fn what_is_not_packed_runs_on_nvidia_as_elsewhere() {
     let device = facts(Family::Nvidia(90), Some(132));
     let choices = Choices::default();
     let table = [
-        (T::Q5_K, 1, 4096, 4096, "gemv"),
+        (T::Q3_K, 1, 4096, 4096, "gemv"),
         (T::IQ2_XS, 8, 4096, 4096, "gemv"),
         (T::F16, 8, 100, 130, "gemv"),
-        (T::Q5_K, 9, 4096, 4096, "system"),
+        (T::Q3_K, 9, 4096, 4096, "system"),
         // A head as f16 would take too much memory.
-        (T::Q5_K, 65, 128_256, 4096, "gemm_rows64"),
+        (T::Q3_K, 65, 128_256, 4096, "gemm_rows64"),
     ];
     for (kind, rows, outputs, columns, expected) in table {
         let found = chosen(&shape(kind, rows, outputs, columns), &device, rules(&choices));

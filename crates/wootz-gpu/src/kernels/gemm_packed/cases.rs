@@ -13,9 +13,13 @@ use crate::kernels::matrix::{MatrixFormat, StoredMatrix};
 
 const F16: MatrixFormat = MatrixFormat::Ggml(TensorType::F16);
 const Q4_K: MatrixFormat = MatrixFormat::Ggml(TensorType::Q4_K);
-const ALL: [TensorType; 6] = [
+const ALL: [TensorType; 10] = [
     TensorType::Q4_K,
     TensorType::Q4_0,
+    TensorType::Q4_1,
+    TensorType::Q5_K,
+    TensorType::Q5_0,
+    TensorType::Q5_1,
     TensorType::Q6_K,
     TensorType::Q8_0,
     TensorType::F16,
@@ -31,8 +35,8 @@ pub fn cases() -> Vec<Case> {
         cases.push(unpack_case(format, 37, columns));
         cases.push(case(format, 5, 37, columns, Sharing::Eight));
     }
-    for format in
-        [TensorType::Q4_K, TensorType::Q6_K, TensorType::Q8_0, TensorType::F16].map(MatrixFormat::Ggml)
+    for format in [TensorType::Q4_K, TensorType::Q5_K, TensorType::Q6_K, TensorType::Q8_0, TensorType::F16]
+        .map(MatrixFormat::Ggml)
     {
         let columns = 320_usize.next_multiple_of(format.block_elements());
         cases.extend([13, 27, 62].map(|rows| case(format, rows, 37, columns, all)));

@@ -51,7 +51,8 @@ impl Pack {
     pub fn packing(format: MatrixFormat, columns: usize) -> Option<Packing> {
         let MatrixFormat::Ggml(kind) = format else { return None };
         let packing = match kind {
-            TensorType::Q4_K | TensorType::Q4_0 => Packing::Nibbles,
+            TensorType::Q4_K | TensorType::Q4_0 | TensorType::Q4_1 => Packing::Nibbles,
+            TensorType::Q5_K | TensorType::Q5_0 | TensorType::Q5_1 => Packing::FiveBits,
             TensorType::Q6_K => Packing::SixBits,
             TensorType::Q8_0 => Packing::Bytes,
             TensorType::F16 | TensorType::BF16 => Packing::Halves,
@@ -76,6 +77,10 @@ impl Pack {
         let entry = match format {
             MatrixFormat::Ggml(TensorType::Q4_K) => "pack_q4_k",
             MatrixFormat::Ggml(TensorType::Q4_0) => "pack_q4_0",
+            MatrixFormat::Ggml(TensorType::Q4_1) => "pack_q4_1",
+            MatrixFormat::Ggml(TensorType::Q5_K) => "pack_q5_k",
+            MatrixFormat::Ggml(TensorType::Q5_0) => "pack_q5_0",
+            MatrixFormat::Ggml(TensorType::Q5_1) => "pack_q5_1",
             MatrixFormat::Ggml(TensorType::Q6_K) => "pack_q6_k",
             MatrixFormat::Ggml(TensorType::Q8_0) => "pack_q8_0",
             MatrixFormat::Ggml(TensorType::F16) => "pack_f16",

@@ -5,6 +5,8 @@
 pub enum Packing {
     /// `n · scale - minimum`, 4 bits, of 32 columns each.
     Nibbles,
+    /// `n · scale - minimum`, 5 bits, of 32 columns each.
+    FiveBits,
     /// `(n - 32) · scale`, 6 bits, of 16 columns each.
     SixBits,
     /// `(n - 128) · scale`, 8 bits, of 32 columns each.
@@ -15,7 +17,8 @@ pub enum Packing {
 
 impl Packing {
     /// All of them.
-    pub const ALL: [Packing; 4] = [Packing::Nibbles, Packing::SixBits, Packing::Bytes, Packing::Halves];
+    pub const ALL: [Packing; 5] =
+        [Packing::Nibbles, Packing::FiveBits, Packing::SixBits, Packing::Bytes, Packing::Halves];
     /// Outputs of a record.
     pub const OUTPUTS: usize = 16;
     /// Columns of a record.
@@ -25,6 +28,7 @@ impl Packing {
     pub const fn record_bytes(self) -> usize {
         match self {
             Packing::Nibbles => 640,
+            Packing::FiveBits => 768,
             Packing::SixBits => 896,
             Packing::Bytes => 1088,
             Packing::Halves => 2048,
