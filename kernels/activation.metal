@@ -17,7 +17,9 @@
 //
 // Bytes: 8·rows·width read (4 without a gate), 4·rows·width written: all of them bound by memory.
 //
-// Numerics: f32. exp and the division are precise:: since the fast exp loses the small results of large negative x.
+// Numerics: f32. exp and the division are precise:: since the fast exp loses the small results of large negative x; those
+// of gated_half are fast::, whose errors of about 2^-17 the rounding to f16 hides. (A row is one threadgroup's there, so that
+// its arithmetic takes about as long as its memory.)
 // Where exp(-x) is infinite the result is x / ∞ = -0, which is right. tanh is written as a sigmoid:
 // (1 + tanh u) / 2 = sigmoid(2u), so one exp serves. Metal has no erf; see `error_function` below.
 //
@@ -27,7 +29,18 @@
 using namespace metal;
 #include "common/half_rows.h"
 
-inline float4 sigmoid(float4 x) { return 1.0f / (1.0f + precise::exp(-x)); }
+struct Precise {
+    static float4 exp(float4 x) { return precise::exp(x); }
+    static float4 divide(float4 x, float4 y) { return x / y; }
+};
+
+struct Fast {
+    static float4 exp(float4 x) { return fast::exp(x); }
+    static float4 divide(float4 x, float4 y) { return fast::divide(x, y); }
+};
+
+template <typename Functions>
+inline float4 sigmoid(float4 x) { return Functions::divide(float4(1.0f), 1.0f + Functions::exp(-x)); }
 
 // Abramowitz and Stegun, formula 7.1.26: within 1.5e-7 of erf(x), before rounding.
 inline float4 error_function(float4 x) {
@@ -37,14 +50,16 @@ inline float4 error_function(float4 x) {
     return copysign(1.0f - polynomial * precise::exp(-x * x), x);
 }
 
+template <typename Functions>
 struct Silu {
-    static float4 apply(float4 x) { return x / (1.0f + precise::exp(-x)); }
+    static float4 apply(float4 x) { return Functions::divide(x, 1.0f + Functions::exp(-x)); }
     static float4 factor(float4 up) { return up; }
 };
 
+template <typename Functions>
 struct GeluTanh {
     // 2·√(2/π) = 1.5957691…
-    static float4 apply(float4 x) { return x * sigmoid(1.5957691216f * (x + 0.044715f * x * x * x)); }
+    static float4 apply(float4 x) { return x * sigmoid<Functions>(1.5957691216f * (x + 0.044715f * x * x * x)); }
     static float4 factor(float4 up) { return up; }
 };
 
@@ -61,10 +76,11 @@ struct ReluSquared {
     static float4 factor(float4 up) { return up; }
 };
 
+template <typename Functions>
 struct ClampedSilu {
     static float4 apply(float4 x) {
         const float4 low = min(x, float4(7.0f));
-        return low * sigmoid(1.702f * low);
+        return low * sigmoid<Functions>(1.702f * low);
     }
     static float4 factor(float4 up) { return clamp(up, float4(-7.0f), float4(7.0f)) + 1.0f; }
 };
@@ -108,15 +124,17 @@ kernel void gated_half(
     gate += ulong(row) * args.gate_stride;
     up += ulong(row) * args.up_stride;
     halves += ulong(row) * width;
-    float4 kept[KEPT];
+    float4 kept[KEPT], factors[KEPT];
+    if (whole_vectors(gate, width) && whole_vectors(up, width)) {
+        load_quads<KEPT, true>(gate, index, threads, width, kept);
+        load_quads<KEPT, true>(up, index, threads, width, factors);
+    } else {
+        load_quads<KEPT, false>(gate, index, threads, width, kept);
+        load_quads<KEPT, false>(up, index, threads, width, factors);
+    }
     float most = 0.0f;
-    for (uint k = 0; k < KEPT; k++) {
-        const uint quad = k * threads + index;
-        kept[k] = float4(0.0f);
-        if (quad < quads) {
-            const float4 product = Activation::apply(load_quad(gate, quad, width)) * Activation::factor(load_quad(up, quad, width));
-            kept[k] = within_row(product, quad, width);
-        }
+    for (uint k = 0; k < KEPT; k++) {   // of the zeros behind the end every activation makes 0
+        kept[k] = Activation::apply(kept[k]) * Activation::factor(factors[k]);
         most = max(most, greatest_of(kept[k]));
     }
     for (uint quad = KEPT * threads + index; quad < quads; quad += threads) {
@@ -148,17 +166,17 @@ kernel void plain(
     store_quad(out + ulong(place.y) * width, place.x, width, Activation::apply(x));
 }
 
-template [[host_name("gated_silu")]] kernel decltype(gated<Silu>) gated<Silu>;
-template [[host_name("gated_gelu_tanh")]] kernel decltype(gated<GeluTanh>) gated<GeluTanh>;
+template [[host_name("gated_silu")]] kernel decltype(gated<Silu<Precise>>) gated<Silu<Precise>>;
+template [[host_name("gated_gelu_tanh")]] kernel decltype(gated<GeluTanh<Precise>>) gated<GeluTanh<Precise>>;
 template [[host_name("gated_gelu_erf")]] kernel decltype(gated<GeluErf>) gated<GeluErf>;
 template [[host_name("gated_relu_squared")]] kernel decltype(gated<ReluSquared>) gated<ReluSquared>;
-template [[host_name("gated_clamped_silu")]] kernel decltype(gated<ClampedSilu>) gated<ClampedSilu>;
-template [[host_name("gated_half_silu")]] kernel decltype(gated_half<Silu>) gated_half<Silu>;
-template [[host_name("gated_half_gelu_tanh")]] kernel decltype(gated_half<GeluTanh>) gated_half<GeluTanh>;
+template [[host_name("gated_clamped_silu")]] kernel decltype(gated<ClampedSilu<Precise>>) gated<ClampedSilu<Precise>>;
+template [[host_name("gated_half_silu")]] kernel decltype(gated_half<Silu<Fast>>) gated_half<Silu<Fast>>;
+template [[host_name("gated_half_gelu_tanh")]] kernel decltype(gated_half<GeluTanh<Fast>>) gated_half<GeluTanh<Fast>>;
 template [[host_name("gated_half_gelu_erf")]] kernel decltype(gated_half<GeluErf>) gated_half<GeluErf>;
 template [[host_name("gated_half_relu_squared")]] kernel decltype(gated_half<ReluSquared>) gated_half<ReluSquared>;
-template [[host_name("gated_half_clamped_silu")]] kernel decltype(gated_half<ClampedSilu>) gated_half<ClampedSilu>;
-template [[host_name("silu")]] kernel decltype(plain<Silu>) plain<Silu>;
-template [[host_name("gelu_tanh")]] kernel decltype(plain<GeluTanh>) plain<GeluTanh>;
+template [[host_name("gated_half_clamped_silu")]] kernel decltype(gated_half<ClampedSilu<Fast>>) gated_half<ClampedSilu<Fast>>;
+template [[host_name("silu")]] kernel decltype(plain<Silu<Precise>>) plain<Silu<Precise>>;
+template [[host_name("gelu_tanh")]] kernel decltype(plain<GeluTanh<Precise>>) plain<GeluTanh<Precise>>;
 template [[host_name("gelu_erf")]] kernel decltype(plain<GeluErf>) plain<GeluErf>;
 template [[host_name("relu_squared")]] kernel decltype(plain<ReluSquared>) plain<ReluSquared>;

@@ -1,5 +1,5 @@
-// Norms: root-mean-square and layer norm, alone or with the addition to the residual stream before them, and the
-// norm of attention heads.
+// Norms: root-mean-square and layer norm, alone or with the addition to the residual stream before them. (Those of attention
+// heads are taken where the heads are rotated: rope.metal.)
 //
 //   rms_norm        out = x · rsqrt(mean(x²) + epsilon) · (weight + offset)              x = input
 //   add_rms_norm    residual += input, then the same                                      x = residual
@@ -7,7 +7,6 @@
 //   add_layer_norm  residual += input, then the same
 //   add_rms_norm_half  add_rms_norm with the result as f16 for the matrix unit, with a power of two (common/half_rows.h), and
 //                      as f32 only where somebody reads that
-//   head_norm       rms_norm of each head of q and k, in place, weight [head_dim]
 //
 // Rows are f32 [rows, width]; weight and bias are f32 [width].
 //
@@ -16,10 +15,9 @@
 //   row      | quad 0 | quad 1 | ... | quad T-1 | quad T | ...
 //   thread       0        1             T-1         0
 //
-// A row is read once. Its quads stay in registers (up to KEPT a thread, 16,384 elements a row), so that after the sum
+// A row is read once. Its quads stay in registers (up to KEPT a thread, 8,192 elements a row), so that after the sum
 // over the threadgroup (simd_sum, 32 partial sums, simd_sum) the result is computed without going back to memory.
-// Longer rows work too: what does not fit is read again. In head_norm a simdgroup has a head to itself, eight heads a
-// threadgroup, and no barrier is needed.
+// Longer rows work too: what does not fit is read again.
 //
 // Bytes: 4·width·rows read and written (twice that with the residual), and the weight once. A norm is bound by memory
 // in prefill and by the latency of its two reductions in decode.
@@ -29,7 +27,7 @@
 //
 // Tried: going back to memory for the row instead of keeping it: 48 KiB are read for 4,096 elements instead of 32 KiB.
 //
-// Twins: wootz_backend::cpu::reference::{rms_norm, head_norm, add}, wootz_gpu::twins::norm::layer_norm.
+// Twins: wootz_backend::cpu::reference::{rms_norm, add}, wootz_gpu::twins::norm::layer_norm.
 #include <metal_stdlib>
 #include "arguments.h"
 using namespace metal;
@@ -179,41 +177,4 @@ kernel void add_layer_norm(
     threadgroup float partial[64];
     const Team team = {index, threads, lane, simdgroup, simdgroups};
     layer_norm_row<true>(input, residual, weight, bias, out, args, row, partial, team);
-}
-
-kernel void head_norm(
-    device float* query              [[buffer(0)]],   // [query_heads, dim], updated
-    device const float* query_weight [[buffer(1)]],   // [dim]
-    device float* key                [[buffer(2)]],   // [key_heads, dim], updated
-    device const float* key_weight   [[buffer(3)]],   // [dim]
-    constant HeadNormArguments& args [[buffer(4)]],   // heads are counted over all rows
-    uint group      [[threadgroup_position_in_grid]],
-    uint lane       [[thread_index_in_simdgroup]],
-    uint simdgroup  [[simdgroup_index_in_threadgroup]],
-    uint simdgroups [[simdgroups_per_threadgroup]])
-{
-    const uint head = group * simdgroups + simdgroup;
-    if (head >= args.query_heads + args.key_heads) return;   // a whole simdgroup
-    device float* x = query + ulong(head) * args.dim;
-    device const float* weight = query_weight;
-    if (head >= args.query_heads) {
-        x = key + ulong(head - args.query_heads) * args.dim;
-        weight = key_weight;
-    }
-    const uint quads = quads_of(args.dim);
-    // Heads of up to 256 elements are read once.
-    const float4 first = load_quad(x, lane, args.dim);
-    const float4 second = load_quad(x, lane + 32, args.dim);
-    float sum = dot(first, first) + dot(second, second);
-    for (uint quad = lane + 64; quad < quads; quad += 32) {
-        const float4 value = load_quad(x, quad, args.dim);
-        sum += dot(value, value);
-    }
-    const float scale = precise::rsqrt(simd_sum(sum) / float(args.dim) + args.epsilon);
-    store_quad(x, lane, args.dim, first * (scale * (load_quad(weight, lane, args.dim) + args.offset)));
-    store_quad(x, lane + 32, args.dim, second * (scale * (load_quad(weight, lane + 32, args.dim) + args.offset)));
-    for (uint quad = lane + 64; quad < quads; quad += 32) {
-        const float4 value = load_quad(x, quad, args.dim);
-        store_quad(x, quad, args.dim, value * (scale * (load_quad(weight, quad, args.dim) + args.offset)));
-    }
 }

@@ -3,7 +3,7 @@
 #include "common/half_rows.h"
 
 // Quads that a thread keeps in registers.
-constant constexpr uint KEPT = 4;
+constant constexpr uint KEPT = 2;
 
 // A quad of what is normed; with ADD that is the residual, brought up to date in memory on the way.
 template <bool ADD>
@@ -22,6 +22,17 @@ struct Halves {
     device float* inverse;    // [rows]
 };
 
+// A thread's quads of all that a norm reads: everything is asked for before anything is waited for.
+template <bool ADD, bool WHOLE>
+inline void load_rows(
+    device const float* input, device const float* residual, device const float* weight, uint width, Team team,
+    thread float4 (&kept)[KEPT], thread float4 (&before)[KEPT], thread float4 (&weights)[KEPT])
+{
+    load_quads<KEPT, WHOLE>(input, team.index, team.count, width, kept);
+    if (ADD) load_quads<KEPT, WHOLE>(residual, team.index, team.count, width, before);
+    load_quads<KEPT, WHOLE>(weight, team.index, team.count, width, weights);
+}
+
 template <bool ADD, bool HALF>
 inline void rms_norm_row(
     device const float* input, device float* residual, device const float* weight, device float* out, Halves halves,
@@ -36,16 +47,16 @@ inline void rms_norm_row(
     device const float* summed = input;
     if (ADD) summed = residual;
 
-    // The weights are asked for before the sum is waited for.
-    float4 kept[KEPT], weights[KEPT];
+    float4 kept[KEPT], before[KEPT], weights[KEPT];
+    if (whole_vectors(input, width) && whole_vectors(residual, width) && whole_vectors(weight, width))
+        load_rows<ADD, true>(input, residual, weight, width, team, kept, before, weights);
+    else
+        load_rows<ADD, false>(input, residual, weight, width, team, kept, before, weights);
     float sum = 0.0f;
     for (uint k = 0; k < KEPT; k++) {
-        const uint quad = k * team.count + team.index;
-        kept[k] = float4(0.0f);
-        weights[k] = float4(0.0f);
-        if (quad < quads) {
-            kept[k] = take<ADD>(input, residual, quad, width);
-            weights[k] = load_quad(weight, quad, width) + args.offset;
+        if (ADD) {
+            kept[k] += before[k];
+            store_quad(residual, k * team.count + team.index, width, kept[k]);
         }
         sum += dot(kept[k], kept[k]);
     }
@@ -58,7 +69,7 @@ inline void rms_norm_row(
     float most = 0.0f;
     for (uint k = 0; k < KEPT; k++) {
         const uint quad = k * team.count + team.index;
-        kept[k] = kept[k] * scale * weights[k];
+        kept[k] = kept[k] * scale * (weights[k] + args.offset);
         if (floats && quad < quads) store_quad(out, quad, width, kept[k]);
         if (HALF) most = max(most, greatest_of(within_row(kept[k], quad, width)));
     }

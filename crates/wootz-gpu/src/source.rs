@@ -55,6 +55,7 @@ headers![
     "common/grids.h",
     "common/half_rows.h",
     "common/joint_rows.h",
+    "common/kv_page.h",
     "common/matrix_unit.h",
     "common/moe_gemv.h",
     "common/weights.h",

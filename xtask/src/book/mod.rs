@@ -26,7 +26,7 @@ const CHAPTERS: [(&str, &[&str]); 8] = [
     ("Norms and rotation", &["norm", "rope"]),
     ("Matrix times few rows", &["gemv", "common/gemv", "common/packet", "common/weights"]),
     ("Matrix times many rows", &["gemm", "pack.metal", "common/gemm", "common/pack", "common/tile"]),
-    ("Attention", &["kv_write", "attention", "common/attention"]),
+    ("Attention", &["kv_write", "attention", "common/attention", "common/kv_page"]),
     ("Between the matrices", &["activation", "residual", "moe", "common/moe"]),
     ("From numbers to tokens", &["sample", "common/draw", "common/search", "common/shares", "common/random"]),
     ("What the kernels share", &["copy", "probe", "common/"]),

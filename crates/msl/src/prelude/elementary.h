@@ -26,3 +26,11 @@ float ldexpf(float, int);
 float frexpf(float, __private int*);
 float nextafterf(float, float);
 }
+
+// What a fast function may leave out, none of which a processor would be faster for.
+inline float msl_fast_exp(float x) { return expf(x); }
+inline float msl_fast_divide(float x, float y) { return x / y; }
+
+// Of a number and a NaN the number.
+inline float msl_smaller(float x, float y) { return y < x || x != x ? y : x; }
+inline float msl_larger(float x, float y) { return x < y || x != x ? y : x; }

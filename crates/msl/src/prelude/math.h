@@ -5,7 +5,7 @@
 namespace metal {
 // What the namespaces fast and precise have too, there for float only.
 #define MSL_MATH_1(M)                                                                              \
-    M(exp, expf(x)) M(exp2, exp2f(x)) M(exp10, powf(10.0f, x))                                     \
+    M(exp2, exp2f(x)) M(exp10, powf(10.0f, x))                                                     \
     M(log, logf(x)) M(log2, log2f(x)) M(log10, log10f(x))                                          \
     M(sin, sinf(x)) M(cos, cosf(x)) M(tan, tanf(x)) M(asin, asinf(x)) M(acos, acosf(x))            \
     M(atan, atanf(x)) M(sinh, sinhf(x)) M(cosh, coshf(x)) M(tanh, tanhf(x)) M(asinh, asinhf(x))    \
@@ -18,7 +18,7 @@ namespace metal {
     M(sign, x > 0.0f ? 1.0f : (x < 0.0f ? -1.0f : (x == 0.0f ? x : 0.0f)))
 #define MSL_MATH_2(M)                                                                              \
     M(pow, powf(x, y)) M(powr, powf(x, y)) M(fmod, fmodf(x, y)) M(atan2, atan2f(x, y))             \
-    M(divide, x / y) M(copysign, __builtin_copysignf(x, y)) M(fdim, x > y ? x - y : 0.0f)          \
+    M(copysign, __builtin_copysignf(x, y)) M(fdim, x > y ? x - y : 0.0f)          \
     M(fmin, msl_smaller(x, y)) M(fmax, msl_larger(x, y))                                           \
     M(min, msl_smaller(x, y)) M(max, msl_larger(x, y))
 #define MSL_MATH_3(M)                                                                              \
@@ -31,10 +31,9 @@ inline float msl_fraction(float x) {
     const float fraction = x - __builtin_floorf(x);
     return fraction < 0x1.fffffep-1f ? fraction : 0x1.fffffep-1f;
 }
-// Of a number and a NaN the number.
-inline float msl_smaller(float x, float y) { return y < x || x != x ? y : x; }
-inline float msl_larger(float x, float y) { return x < y || x != x ? y : x; }
 
+MSL_BOTH_1(exp, expf(x))
+MSL_BOTH_2(divide, x / y)
 MSL_MATH_1(MSL_BOTH_1)
 MSL_MATH_2(MSL_BOTH_2)
 MSL_MATH_3(MSL_BOTH_3)
@@ -77,12 +76,16 @@ MSL_TEST(signbit, __builtin_signbitf(x) != 0)
 #undef MSL_TEST
 
 namespace fast {
+MSL_FLOAT_1(exp, msl_fast_exp(x))
+MSL_FLOAT_2(divide, msl_fast_divide(x, y))
 MSL_MATH_1(MSL_FLOAT_1)
 MSL_MATH_2(MSL_FLOAT_2)
 MSL_MATH_3(MSL_FLOAT_3)
 using metal::sincos;
 }
 namespace precise {
+MSL_FLOAT_1(exp, expf(x))
+MSL_FLOAT_2(divide, x / y)
 MSL_MATH_1(MSL_FLOAT_1)
 MSL_MATH_2(MSL_FLOAT_2)
 MSL_MATH_3(MSL_FLOAT_3)

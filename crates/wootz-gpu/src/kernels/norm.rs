@@ -17,7 +17,7 @@ pub const CONCEPT: Concept = Concept { name: "norm", sources: SOURCES, cases: ca
 const SOURCES: &[KernelSource] = &[KernelSource {
     file: "norm.metal",
     text: include_str!("../../../../kernels/norm.metal"),
-    arguments: &[NormArguments::MSL, HeadNormArguments::MSL],
+    arguments: &[NormArguments::MSL],
 }];
 
 kernel_args! {
@@ -35,25 +35,6 @@ kernel_args! {
         has_out: u32,
     }
 }
-
-kernel_args! {
-    /// Arguments of the norm of heads.
-    pub struct HeadNormArguments {
-        /// Query heads of all rows.
-        query_heads: u32,
-        /// Key heads of all rows.
-        key_heads: u32,
-        /// Elements in a head.
-        dim: u32,
-        /// Added to the mean square.
-        epsilon: f32,
-        /// Added to the weight.
-        offset: f32,
-    }
-}
-
-/// Simdgroups of a threadgroup of head_norm; each norms one head.
-const HEADS_PER_GROUP: u32 = 8;
 
 /// `out[r] = norm(input[r]) · (weight + offset)`, rows of f32.
 #[derive(Debug, Clone, Copy)]
@@ -180,66 +161,6 @@ impl LayerNorm {
         let vectors = 1 + u64::from(self.bias.is_some());
         let rows = Rows { rows: self.rows, width: self.width, added: self.residual.is_some(), vectors };
         row_norm(entry, arguments, rows)
-    }
-}
-
-/// Heads that share a weight.
-#[derive(Debug, Clone, Copy)]
-pub struct NormedHeads {
-    /// How many, over all rows.
-    pub count: usize,
-    /// `[count, dim]`, updated.
-    pub heads: Slice,
-    /// `[dim]`.
-    pub weight: Slice,
-}
-
-/// The root-mean-square norm of each head of q, and of k if it is given, in place.
-#[derive(Debug, Clone, Copy)]
-pub struct HeadNorm {
-    /// Elements in a head.
-    pub dim: usize,
-    /// Epsilon and offset.
-    pub norm: Norm,
-    /// The heads of q, or any one kind of heads.
-    pub query: NormedHeads,
-    /// The heads of k, in the same launch.
-    pub key: Option<NormedHeads>,
-}
-
-impl HeadNorm {
-    /// The launch.
-    pub fn dispatch(&self) -> Dispatch {
-        let key = self.key.unwrap_or(NormedHeads { count: 0, ..self.query });
-        let heads = (self.query.count + key.count) as u32;
-        let arguments = HeadNormArguments {
-            query_heads: self.query.count as u32,
-            key_heads: key.count as u32,
-            dim: self.dim as u32,
-            epsilon: self.norm.eps,
-            offset: self.norm.weight_offset,
-        };
-        let elements = u64::from(heads) * self.dim as u64;
-        let weights = (1 + u64::from(self.key.is_some())) * self.dim as u64;
-        Dispatch {
-            kernel: Kernel { source: &SOURCES[0], entry: "head_norm" },
-            arguments: ArrayVec::from_iter([
-                Argument::update(self.query.heads),
-                Argument::read(self.query.weight),
-                Argument::update(key.heads),
-                Argument::read(key.weight),
-                Argument::inline(&arguments),
-            ]),
-            grid: Grid {
-                threadgroups: [heads.div_ceil(HEADS_PER_GROUP), 1, 1],
-                threads: [32 * HEADS_PER_GROUP, 1, 1],
-            },
-            work: Work {
-                bytes_read: 4 * (elements + weights),
-                bytes_written: 4 * elements,
-                operations: 4 * elements,
-            },
-        }
     }
 }
 

@@ -10,7 +10,7 @@ pub mod matmul;
 pub mod step_data;
 
 use arrayvec::ArrayVec;
-use wootz_backend::ops::{Buffer, Heads, Op, Program, Projection, Rows, Weight};
+use wootz_backend::ops::{Buffer, Op, Program, Projection, Rows, Weight};
 use wootz_spec::{Rope as RopeSpec, Span};
 
 pub use arena::Arena;
@@ -26,10 +26,9 @@ use crate::kernels::attention::{
 use crate::kernels::embedding::{Embed, GatherAdd};
 use crate::kernels::gemm::HalfInput;
 use crate::kernels::joint::{JointRows, MOST_JOINT};
-use crate::kernels::kv_write::KvWrite;
 use crate::kernels::matrix::StoredMatrix;
-use crate::kernels::norm::{AddRmsNorm, HeadNorm, Normed, NormedHeads, RmsNorm};
-use crate::kernels::rope::Rope;
+use crate::kernels::norm::{AddRmsNorm, Normed, RmsNorm};
+use crate::kernels::rope::{HeadNorms, RopeWrite, Turn};
 use crate::select::Answers;
 
 /// Where the tensors of a program lie on the device, in the order of [`Program::weights`].
@@ -118,14 +117,10 @@ impl Lowering {
         let mut step = StepLowering { model: self, tables, places, halves_of: None, dispatches: Vec::new() };
         let mut rest = self.program.ops.as_slice();
         while let Some((op, after)) = rest.split_first() {
-            rest = after;
-            match (op, after.first()) {
-                (Op::HeadNorm { .. }, Some(next @ Op::HeadNorm { .. }))
-                    if step.head_norms(op, Some(next)) =>
-                {
-                    rest = &after[1..];
-                }
-                (op, next) => step.op(op, next),
+            let fused = step.heads_to_cache(rest);
+            rest = &rest[fused.max(1)..];
+            if fused == 0 {
+                step.op(op, after.first());
             }
         }
         step.dispatches
@@ -210,17 +205,8 @@ impl StepLowering<'_> {
                 };
                 self.dispatches.push(launch);
             }
-            Op::HeadNorm { .. } => {
-                self.head_norms(op, None);
-            }
-            Op::Rope { query, query_heads, key, key_heads, rope, factors } => {
-                self.rope((*query, *query_heads), (*key, *key_heads), rope, *factors);
-            }
-            &Op::KvWrite { layer, key, value } => {
-                let (rows, cache, slots) =
-                    (self.places.rows, self.model.places.cache, self.places.step.slots);
-                let (key, value) = (self.slice(key), self.slice(value));
-                self.dispatches.push(KvWrite { rows, cache, layer, key, value, slots }.dispatch());
+            Op::HeadNorm { .. } | Op::Rope { .. } | Op::KvWrite { .. } => {
+                unreachable!("a program norms heads, rotates them and writes the key in one go: {op:?}")
             }
             &Op::Attention { layer, query, query_heads, kv_heads: _, scale, span, out } => {
                 let weighing = Weighing { scale, span, softcap: None, sinks: None };
@@ -281,47 +267,56 @@ impl StepLowering<'_> {
         }
     }
 
-    /// One launch for the norms of a layer's query and key heads. The answer is whether they go together.
-    fn head_norms(&mut self, first: &Op, second: Option<&Op>) -> bool {
-        let normed = |op: &Op| match *op {
-            Op::HeadNorm { buffer, heads, weight, norm } => {
-                let (count, weight) = (self.rows(buffer) * heads.count, self.model.vector(weight));
-                Some((NormedHeads { count, heads: self.slice(buffer), weight }, heads.dim, norm))
+    /// One launch for the ops between the projections of q, k and v and their attention, if `ops` begins with them: the norms
+    /// of heads where a model has them, the rotation, and writing k and v. The answer is how many ops that is.
+    fn heads_to_cache(&mut self, ops: &[Op]) -> usize {
+        let (norms, rest) = match ops {
+            [
+                Op::HeadNorm { buffer: first, weight: query_weight, norm, .. },
+                Op::HeadNorm { buffer: second, weight: key_weight, norm: other, .. },
+                rest @ ..,
+            ] if norm == other => {
+                let [query_weight, key_weight] =
+                    [*query_weight, *key_weight].map(|weight| self.model.vector(weight));
+                let norms = HeadNorms { norm: *norm, query_weight, key_weight };
+                (Some((norms, [*first, *second])), rest)
             }
-            _ => None,
+            ops => (None, ops),
         };
-        let Some((query, dim, norm)) = normed(first) else { return false };
-        let key = second.and_then(normed);
-        if key.as_ref().is_some_and(|(_, other_dim, other)| (*other_dim, *other) != (dim, norm)) {
-            return false;
+        let [
+            Op::Rope { query, query_heads, key, rope, factors, .. },
+            Op::KvWrite { layer, key: written, value },
+            ..,
+        ] = rest
+        else {
+            return 0;
+        };
+        if written != key || norms.is_some_and(|(_, normed)| normed != [*query, *key]) {
+            return 0;
         }
-        let key = key.map(|(heads, ..)| heads);
-        self.dispatches.push(HeadNorm { dim, norm, query, key }.dispatch());
-        true
-    }
-
-    fn rope(
-        &mut self,
-        (query, query_heads): (Buffer, Heads),
-        (key, key_heads): (Buffer, Heads),
-        rope: &RopeSpec,
-        factors: Option<Weight>,
-    ) {
-        let same = |known: &&Rotation| known.rope == *rope && known.factors == factors;
-        let rotation = self.model.weights.rotations.iter().find(same).expect("every rotation was loaded");
-        let launch = Rope {
+        let step = self.places.step;
+        let launch = RopeWrite {
             rows: self.places.rows,
-            query: self.slice(query),
-            query_heads,
-            key: self.slice(key),
-            key_heads,
-            pairing: rope.pairing,
-            pairs: rope.dims / 2,
-            frequencies: rotation.frequencies,
-            magnitude: rotation.magnitude,
-            positions: self.places.step.positions,
+            query: self.slice(*query),
+            query_heads: *query_heads,
+            key: self.slice(*key),
+            value: self.slice(*value),
+            norms: norms.map(|(norms, _)| norms),
+            turn: self.turn(rope, *factors),
+            positions: step.positions,
+            slots: step.slots,
+            cache: self.model.places.cache,
+            layer: *layer,
         };
         self.dispatches.push(launch.dispatch());
+        ops.len() - rest.len() + 2
+    }
+
+    fn turn(&self, rope: &RopeSpec, factors: Option<Weight>) -> Turn {
+        let same = |known: &&Rotation| known.rope == *rope && known.factors == factors;
+        let rotation = self.model.weights.rotations.iter().find(same).expect("every rotation was loaded");
+        let &Rotation { frequencies, magnitude, .. } = rotation;
+        Turn { pairing: rope.pairing, pairs: rope.dims / 2, frequencies, magnitude }
     }
 
     fn attention(&mut self, attend: Attend, query: Slice, out: Slice, span: Span) {

@@ -13,6 +13,13 @@ inline float expf(float x) {
     // Beyond the range the rest is no number, or takes an infinity from itself; the power alone is right there.
     return power > 0.0f && power < __builtin_inff() ? result : power;
 }
+// Of a number and a NaN the number: one instruction each.
+inline float msl_smaller(float x, float y) { return __builtin_fminf(x, y); }
+inline float msl_larger(float x, float y) { return __builtin_fmaxf(x, y); }
+// What Metal's fast functions may leave out: e^x errs by 2 |x| units in the last place and has no subnormal numbers, a
+// quotient errs by 2 units, and beyond 2^126 the divisor counts as infinite.
+inline float msl_fast_exp(float x) { return __nvvm_ex2_approx_ftz_f(x * 0x1.715476p+0f); }
+inline float msl_fast_divide(float x, float y) { return __nvvm_div_approx_f(x, y); }
 // Mantissa and exponent; ln m = 2 artanh((m - 1) / (m + 1)) with m in [1/sqrt 2, sqrt 2), as a polynomial.
 inline float logf(float x) {
     if (!(x > 0.0f) || x == __builtin_inff()) return x == 0.0f ? -__builtin_inff() : (x < 0.0f ? __builtin_nanf("") : x);

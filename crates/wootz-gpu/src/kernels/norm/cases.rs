@@ -3,7 +3,7 @@
 use wootz_backend::cpu::reference;
 use wootz_spec::Norm;
 
-use super::{AddRmsNorm, HeadNorm, LayerNorm, Normed, NormedHeads, RmsNorm};
+use super::{AddRmsNorm, LayerNorm, Normed, RmsNorm};
 use crate::case::{Case, Check, Tolerance, values};
 use crate::device::Slice;
 use crate::kernels::gemm::HalfInput;
@@ -44,10 +44,6 @@ pub(super) fn cases() -> Vec<Case> {
     }
     // A mean a thousand times the deviation: what E[x²] - E[x]² would lose.
     cases.push(layer_norm(LayerNormCase { rows: 2, width: 96, with_bias: true, added: false, mean: 600.0 }));
-    for dim in [64, 80, 128, 256, 33, 300] {
-        cases.push(head_norm(dim, 5, None));
-        cases.push(head_norm(dim, 6, Some(3)));
-    }
     cases
 }
 
@@ -145,21 +141,5 @@ fn layer_norm(shape: LayerNormCase) -> Case {
     let out = case.output_f32("out", expected, tolerance);
     let launch = LayerNorm { rows, width, norm: PLAIN, input, residual, weight, bias, out };
     case.dispatch([launch.dispatch()]);
-    case
-}
-
-/// `queries` and `keys` are heads over all rows.
-fn head_norm(dim: usize, queries: usize, keys: Option<usize>) -> Case {
-    let mut case = Case::new(format!("head_norm {queries} and {} heads of {dim}", keys.unwrap_or(0)));
-    let mut heads = |count: usize, seed: u64, heads_name, weight_name| {
-        let (before, weights) = (values(count * dim, seed), values(dim, seed + 1));
-        let mut expected = before.clone();
-        reference::head_norm(&mut expected, &weights, OFFSET);
-        let heads = case.updated_f32(heads_name, &before, expected, TOLERANCE);
-        NormedHeads { count, heads, weight: unaligned(&mut case, weight_name, &weights) }
-    };
-    let query = heads(queries, 1, "query", "query weight");
-    let key = keys.map(|count| heads(count, 3, "key", "key weight"));
-    case.dispatch([HeadNorm { dim, norm: OFFSET, query, key }.dispatch()]);
     case
 }
