@@ -6,10 +6,12 @@ use std::sync::atomic::AtomicBool;
 
 use wootz_backend::Model;
 use wootz_backend::step::{SequenceSlice, Step};
-use wootz_gpu::model::GpuModel;
+use wootz_gpu::device::{DeviceFacts, Family};
+use wootz_gpu::model::{GpuModel, GpuSettings};
+use wootz_gpu::paper::Paper;
 use wootz_gpu::select::Answers;
 
-use super::fixture::{self, distance, fixtures, load, logits, reference, shipped, step};
+use super::fixture::{self, distance, fixtures, load, logits, reference, settings, shipped, step};
 use super::{IDS, TOLERANCE, Wrapped, mixed_equals_separate};
 
 /// An emulator that says of itself that its kernels hold factors in registers, as NVIDIA's GPUs do.
@@ -83,6 +85,32 @@ fn products_of_one_input_are_one_launch() {
             let head = if rows == 9 { 1 } else { 0 };
             assert_eq!(launches(&mut model, rows, kernel), products - head, "{file}, {rows} rows");
         }
+    }
+}
+
+/// Beyond 64 rows the device's library takes matrices one by one; where every row has to have the same bits, they go together
+/// as for few rows.
+#[test]
+fn more_rows_than_are_packed_take_matrices_one_by_one() {
+    let path = shipped("tales-46m.Q4_K_M.gguf");
+    let paper = Paper::new(DeviceFacts {
+        name: "an NVIDIA GPU on paper".into(),
+        family: Family::Nvidia(90),
+        cores: Some(132),
+        matrix_library: true,
+        ..packing_device().facts
+    });
+    for (answers, together, alone) in [(Answers::Fastest, 0, 7), (Answers::Reproducible, 4, 0)] {
+        let settings = GpuSettings { rows: 128, ..settings(64, answers) };
+        let mut model = fixture::try_load(&path, Box::new(paper.clone()), &settings).unwrap();
+        let layers = model.spec().layers.len();
+        let plan = model.plan(&step(&[1; 65], 0, vec![])).unwrap();
+        let count =
+            |entry: &str| plan.iter().filter(|dispatch| dispatch.kernel.entry.starts_with(entry)).count();
+        // In six layers v has another packing.
+        let apart = if together > 0 { 6 } else { 0 };
+        assert_eq!(count("gemm_packed_"), together * layers + apart, "{answers:?}");
+        assert_eq!(count("unpack_"), alone * layers, "{answers:?}");
     }
 }
 
