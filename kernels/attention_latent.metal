@@ -29,15 +29,13 @@ template <ushort KEY, ushort VALUE>
 kernel void attention_latent(
     device const float* query          [[buffer(0)]],   // [rows, heads, KEY]
     device const half* pool            [[buffer(1)]],
-    device const uint* positions       [[buffer(2)]],   // [rows]
-    device const uint* row_pages       [[buffer(3)]],   // [rows]
-    device const uint* pages           [[buffer(4)]],
-    device const uint* decode_rows     [[buffer(5)]],
-    device const float* sinks          [[buffer(6)]],   // [heads], where args.sinks is set
-    device float* partial              [[buffer(7)]],   // [decode rows, heads, partitions, VALUE]
-    device float2* stats               [[buffer(8)]],   // [decode rows, heads, partitions] greatest score, sum of powers
-    device float* out                  [[buffer(9)]],   // [rows, heads, VALUE]
-    constant AttentionArguments& args  [[buffer(10)]],
+    device const uint* pages           [[buffer(2)]],
+    device const uint4* decode_rows    [[buffer(3)]],   // row, position, where in pages its page table begins
+    device const float* sinks          [[buffer(4)]],   // [heads], where args.sinks is set
+    device float* partial              [[buffer(5)]],   // [decode rows, heads, partitions, VALUE]
+    device float2* stats               [[buffer(6)]],   // [decode rows, heads, partitions] greatest score, sum of powers
+    device float* out                  [[buffer(7)]],   // [rows, heads, VALUE]
+    constant AttentionArguments& args  [[buffer(8)]],
     uint3 group      [[threadgroup_position_in_grid]],   // partition, 16 heads, decode row
     ushort thread_id [[thread_index_in_threadgroup]],
     ushort simdgroup [[simdgroup_index_in_threadgroup]],
@@ -52,7 +50,8 @@ kernel void attention_latent(
     threadgroup half* powers = (threadgroup half*)power_fours;
     threadgroup float fade[TILE_HEADS];
 
-    const uint row = decode_rows[group.z], position = positions[row];
+    const uint4 record = decode_rows[group.z];
+    const uint row = record.x, position = record.y;
     const uint2 partitions = row_partitions(position, args.window);
     if (group.x >= partitions.y) return;
     const uint begin = (partitions.x + group.x) * PARTITION_TOKENS;
@@ -60,7 +59,7 @@ kernel void attention_latent(
     const TileOfRows rows = {min(uint(TILE_HEADS), args.heads - first_head), position, 0, args.window};
     const Context context = {
         max(begin, first_token(position, args.window)), min(position, begin + PARTITION_TOKENS - 1),
-        pages + row_pages[row], pool + args.layer_offset, args.page_stride};
+        pages + record.z, pool + args.layer_offset, args.page_stride};
 
     const ulong head_row = ulong(row) * args.heads + first_head;
     matrix_queries<KEY, TILE_HEADS>(query + head_row * KEY, KEY, rows.count, args.scale, queries, thread_id);

@@ -26,6 +26,26 @@ inline uint2 row_partitions(uint position, uint window)
     return uint2(first, position / PARTITION_TOKENS - first + 1);
 }
 
+// The tokens that a threadgroup looks at: first to position, in pages from `begin` on.
+struct Partition {
+    uint begin;
+    uint first;
+    uint position;
+
+    bool looks_at(uint token) const { return token >= first && token <= position; }
+    bool has_page(uint page) const
+    {
+        const uint token = begin + page * PAGE_TOKENS;
+        return token <= position && token + PAGE_TOKENS > first;
+    }
+    // The first and the last token of a page that has some, by their places in it.
+    uint2 seen(uint page) const
+    {
+        const uint token = begin + page * PAGE_TOKENS;
+        return uint2(first > token ? first - token : 0, min(position - token, PAGE_TOKENS - 1));
+    }
+};
+
 // cap · tanh(score / cap); a cap of 0 is none. The precise tanh: the fast one overflows for large arguments.
 inline float softcapped(float score, float cap)
 {

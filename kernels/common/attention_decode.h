@@ -52,15 +52,13 @@ template <ushort D, ushort G>
 kernel void attention_decode(
     device const float* query         [[buffer(0)]],   // [rows, heads, D]
     device const half* pool           [[buffer(1)]],
-    device const uint* positions      [[buffer(2)]],   // [rows]
-    device const uint* row_pages      [[buffer(3)]],   // [rows]
-    device const uint* pages          [[buffer(4)]],
-    device const uint* decode_rows    [[buffer(5)]],
-    device const float* sinks         [[buffer(6)]],   // [heads], where args.sinks is set
-    device float* partial             [[buffer(7)]],   // [decode rows, heads, partitions, D]
-    device float2* stats              [[buffer(8)]],   // [decode rows, heads, partitions] greatest score, sum of powers
-    device float* out                 [[buffer(9)]],   // [rows, heads, D]
-    constant AttentionArguments& args [[buffer(10)]],
+    device const uint* pages          [[buffer(2)]],
+    device const uint4* decode_rows   [[buffer(3)]],   // row, position, where in pages its page table begins
+    device const float* sinks         [[buffer(4)]],   // [heads], where args.sinks is set
+    device float* partial             [[buffer(5)]],   // [decode rows, heads, partitions, D]
+    device float2* stats              [[buffer(6)]],   // [decode rows, heads, partitions] greatest score, sum of powers
+    device float* out                 [[buffer(7)]],   // [rows, heads, D]
+    constant AttentionArguments& args [[buffer(8)]],
     uint3 group      [[threadgroup_position_in_grid]],
     ushort thread_id [[thread_index_in_threadgroup]],
     ushort simdgroup [[simdgroup_index_in_threadgroup]],
@@ -75,7 +73,8 @@ kernel void attention_decode(
     threadgroup ulong cells[PARTITION_PAGES];
     constexpr ushort THREADS = 32 * DECODE_SIMDGROUPS;
 
-    const uint row = decode_rows[group.z], position = positions[row];
+    const uint4 own = decode_rows[group.z];
+    const uint row = own.x, position = own.y;
     const uint2 partitions = row_partitions(position, args.window);
     if (group.x >= partitions.y) return;
     const Partition partition = {
@@ -91,7 +90,7 @@ kernel void attention_decode(
         const uint page = partition.begin / PAGE_TOKENS + thread_id;
         ulong cell = 0;
         if (partition.has_page(thread_id))
-            cell = ulong(pages[row_pages[row] + page]) * args.page_stride + args.layer_offset
+            cell = ulong(pages[own.z + page]) * args.page_stride + args.layer_offset
                 + kv_head * 2 * D * PAGE_TOKENS;
         cells[thread_id] = cell;
     }

@@ -6,13 +6,8 @@
 // Simdgroups of a threadgroup.
 constant constexpr ushort DECODE_SIMDGROUPS = 4;
 
-// Loads of 16 bytes that a lane has in flight. On Apple GPUs more than four take registers from the sums; memory of NVIDIA's
-// is further away, and there are registers enough.
-#ifdef MSL_PTX
-constant constexpr ushort IN_FLIGHT = 16;
-#else
+// Loads of 16 bytes that a lane has in flight: on Apple GPUs more than four take registers from the sums.
 constant constexpr ushort IN_FLIGHT = 4;
-#endif
 
 // G neighbouring numbers of threadgroup memory: 16 bytes at a time where G allows.
 template <ushort G>
@@ -39,20 +34,6 @@ inline void add_eight(uint4 eight, thread const float* weights, thread float4* l
         high[g] += weights[g] * second;
     }
 }
-
-// The tokens that a threadgroup looks at: first to position, in pages from `begin` on.
-struct Partition {
-    uint begin;
-    uint first;
-    uint position;
-
-    bool looks_at(uint token) const { return token >= first && token <= position; }
-    bool has_page(uint page) const
-    {
-        const uint token = begin + page * PAGE_TOKENS;
-        return token <= position && token + PAGE_TOKENS > first;
-    }
-};
 
 // Step 1 for 4 pages of the partition, of which this simdgroup's first is `page`: scores[token][head].
 template <ushort D, ushort G>

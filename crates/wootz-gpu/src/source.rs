@@ -35,6 +35,7 @@ headers![
     "common/attention_matrix.h",
     "common/attention_partition.h",
     "common/attention_prefill.h",
+    "common/attention_registers.h",
     "common/draw.h",
     "common/format.h",
     "common/format_affine.h",
@@ -58,6 +59,7 @@ headers![
     "common/kv_page.h",
     "common/matrix_unit.h",
     "common/moe_gemv.h",
+    "common/page_factors.h",
     "common/weights.h",
     "common/gemv_generic.h",
     "common/packet_k.h",
@@ -81,7 +83,11 @@ headers![
 /// What the sources include that are written in Metal 4.
 const TENSOR_HEADER: &str = "#include <metal_tensor>";
 /// What those include that hold factors of NVIDIA's matrix unit in registers.
-const PACKED_HEADERS: [&str; 2] = ["#include \"common/packed.h\"", "#include \"common/gemm_packed.h\""];
+const REGISTER_HEADERS: [&str; 3] = [
+    "#include \"common/packed.h\"",
+    "#include \"common/gemm_packed.h\"",
+    "#include \"common/attention_registers.h\"",
+];
 
 impl KernelSource {
     /// Whether its kernels run only on devices with [`crate::device::DeviceFacts::tensor_operations`].
@@ -91,7 +97,7 @@ impl KernelSource {
 
     /// Whether its kernels run only on devices with [`crate::device::DeviceFacts::register_factors`].
     pub fn needs_register_factors(&self) -> bool {
-        PACKED_HEADERS.iter().any(|header| self.text.contains(header))
+        REGISTER_HEADERS.iter().any(|header| self.text.contains(header))
     }
 
     /// The whole text: the file with its headers in place.

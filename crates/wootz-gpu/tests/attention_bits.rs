@@ -12,7 +12,7 @@ use wootz_gpu::case::values;
 use wootz_gpu::device::{Command, Device, Dispatch, Profile, Slice};
 use wootz_gpu::emulator::{Emulator, EmulatorSettings, Schedule};
 use wootz_gpu::kernels::attention::{
-    Attend, AttentionDecode, AttentionPrefill, PagedCache, Route, StepSlices, StepTables, Weighing,
+    Attend, AttentionDecode, AttentionPrefill, PagedCache, Route, StepSlices, StepTables, Unit, Weighing,
 };
 use wootz_spec::Span;
 
@@ -31,10 +31,11 @@ struct World {
     device: Emulator,
     pool: Slice,
     span: Span,
+    unit: Unit,
 }
 
 impl World {
-    fn new(span: Span, seed: u64) -> World {
+    fn new(span: Span, unit: Unit, seed: u64) -> World {
         let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kernels");
         let settings =
             EmulatorSettings { schedule: Schedule::Random(seed), cache, ..EmulatorSettings::default() };
@@ -43,7 +44,7 @@ impl World {
         let elements = values(SHAPE.pool_elements(pages).unwrap(), 1);
         let elements: Vec<f16> = elements.into_iter().map(f16::from_f32).collect();
         let pool = upload(&mut device, &elements);
-        World { device, pool, span }
+        World { device, pool, span, unit }
     }
 
     /// The first page of a sequence; its pages follow one another.
@@ -78,7 +79,6 @@ impl World {
         let slices = StepSlices {
             positions: upload(device, &tables.positions),
             slots: upload(device, &tables.slots),
-            row_pages: upload(device, &tables.row_pages),
             pages: upload(device, &tables.pages),
             decode_rows: upload(device, &tables.decode_rows),
             prefill_tiles: upload(device, &tables.prefill_tiles),
@@ -113,7 +113,8 @@ impl World {
         if let Some(rows) = tables.decode(self.span) {
             let bytes = AttentionDecode::scratch_bytes(rows.count, rows.longest, HEADS, &weighing);
             let scratch = upload(&mut self.device, &vec![0xff_u8; bytes]);
-            dispatches.extend(AttentionDecode { rows, attend, step, scratch, query, out }.dispatches());
+            let unit = self.unit;
+            dispatches.extend(AttentionDecode { rows, attend, unit, step, scratch, query, out }.dispatches());
         }
         if let Some(tiles) = tables.prefill(self.span) {
             dispatches.push(AttentionPrefill { tiles, attend, step, query, out }.dispatch());
@@ -149,8 +150,10 @@ const NONE: [(usize, usize); 0] = [];
 #[test]
 fn a_mixed_step_is_its_sequences_one_by_one() {
     let parts = [(0, 0..40), (1, 297..300), (2, 599..600), (3, 4..17), (4, 289..290)];
-    for span in [Span::Full, Span::Window(100)] {
-        let mut world = World::new(span, 3);
+    for (span, unit) in
+        [(Span::Full, Unit::Cores), (Span::Window(100), Unit::Cores), (Span::Window(290), Unit::Registers)]
+    {
+        let mut world = World::new(span, unit, 3);
         let mixed = world.run(&parts, Route::Fast);
         assert_eq!(differences(&mixed, &world.run_each(&parts, Route::Fast)), NONE);
     }
@@ -160,11 +163,18 @@ fn a_mixed_step_is_its_sequences_one_by_one() {
 fn chunks_of_a_prompt_are_the_prompt() {
     let whole = [(0, 0..40), (1, 200..300)];
     let chunks = [(0, 0..1), (0, 1..8), (0, 8..40), (1, 200..233), (1, 233..299), (1, 299..300)];
-    for (route, span) in
-        [(Route::Tiled, Span::Full), (Route::Tiled, Span::Window(70)), (Route::OneAnswer, Span::Full)]
-    {
-        let mut world = World::new(span, 4);
+    for (route, span, unit) in [
+        (Route::Tiled, Span::Full, Unit::Cores),
+        (Route::Tiled, Span::Window(70), Unit::Cores),
+        (Route::OneAnswer, Span::Full, Unit::Cores),
+        (Route::OneAnswer, Span::Full, Unit::Registers),
+    ] {
+        let mut world = World::new(span, unit, 4);
         let expected = world.run(&whole, route);
-        assert_eq!(differences(&expected, &world.run_each(&chunks, route)), NONE, "{route:?} {span:?}");
+        assert_eq!(
+            differences(&expected, &world.run_each(&chunks, route)),
+            NONE,
+            "{route:?} {span:?} {unit:?}"
+        );
     }
 }

@@ -18,10 +18,10 @@ pub use factors::{Choosing, Factor, Joint};
 pub use matmul::{Product, Products, Selection};
 pub use step_data::{StepData, StepPlaces};
 
-use crate::device::{Dispatch, Slice};
+use crate::device::{Dispatch, Kernel, Slice};
 use crate::kernels::activation::{Gate, Gated, GatedHalf, StridedRows};
 use crate::kernels::attention::{
-    Attend, AttentionDecode, AttentionPrefill, PagedCache, Route, StepTables, Weighing,
+    Attend, AttentionDecode, AttentionPrefill, PagedCache, Route, StepTables, Unit, Weighing,
 };
 use crate::kernels::embedding::{Embed, GatherAdd};
 use crate::kernels::gemm::HalfInput;
@@ -109,6 +109,16 @@ impl Lowering {
         match self.selection.answers {
             Answers::Fastest => Route::Fast,
             Answers::Reproducible => Route::OneAnswer,
+        }
+    }
+
+    /// What attention with such heads multiplies on.
+    fn unit(&self, head_dim: usize) -> Unit {
+        let Selection { facts, choices, .. } = &self.selection;
+        let sound = |kernel: Kernel| !choices.excluded.contains(kernel.entry);
+        match facts.register_factors && AttentionDecode::on_registers(head_dim).is_some_and(sound) {
+            true => Unit::Registers,
+            false => Unit::Cores,
         }
     }
 
@@ -326,7 +336,8 @@ impl StepLowering<'_> {
         }
         if let Some(rows) = self.tables.decode(span) {
             let scratch = self.model.places.scratch;
-            let launch = AttentionDecode { rows, attend, step, scratch, query, out };
+            let unit = self.model.unit(attend.heads.dim);
+            let launch = AttentionDecode { rows, attend, unit, step, scratch, query, out };
             self.dispatches.extend(launch.dispatches());
         }
     }

@@ -8,7 +8,7 @@ use crate::kernels::attention::{Route, StepSlices, StepTables};
 /// Bytes that every array begins at a multiple of: kernels read some of them 16 bytes at a time.
 const ALIGNMENT: usize = 16;
 /// Arrays of a step.
-const ARRAYS: usize = 9;
+const ARRAYS: usize = 8;
 
 /// A step in the host's memory, as the device will read it. Refilled for every step without allocating.
 #[derive(Debug, Clone)]
@@ -54,8 +54,8 @@ impl StepData {
 
     /// Bytes that a step takes at most.
     pub fn bytes(limits: &StepLimits) -> usize {
-        // Five arrays with a number a row, tiles with four numbers a row, as many copies as rows.
-        let words = (11 * limits.rows + limits.samples).saturating_add(Self::page_limit(limits));
+        // Three arrays with a number a row, records and tiles with four numbers a row, as many copies as rows.
+        let words = (13 * limits.rows + limits.samples).saturating_add(Self::page_limit(limits));
         words.saturating_mul(4).saturating_add(ARRAYS * ALIGNMENT)
     }
 
@@ -82,9 +82,8 @@ impl StepData {
         let slices = StepSlices {
             positions: put(&tables.positions),
             slots: put(&tables.slots),
-            row_pages: put(&tables.row_pages),
             pages: put(&tables.pages),
-            decode_rows: put(&tables.decode_rows),
+            decode_rows: put(tables.decode_rows.as_flattened()),
             prefill_tiles: put(tables.prefill_tiles.as_flattened()),
         };
         let copies = put(pairs);

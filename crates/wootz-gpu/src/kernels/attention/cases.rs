@@ -8,7 +8,7 @@ use wootz_spec::Span;
 
 use super::{
     Attend, AttentionDecode, AttentionLatent, AttentionPrefill, LatentCache, PagedCache, Route, StepSlices,
-    StepTables, Weighing,
+    StepTables, Unit, Weighing,
 };
 use crate::case::{Case, Tolerance, values};
 use crate::device::Slice;
@@ -139,7 +139,6 @@ impl Scene {
             step: StepSlices {
                 positions: case.input("positions", &tables.positions),
                 slots: case.input("slots", &tables.slots),
-                row_pages: case.input("row_pages", &tables.row_pages),
                 pages: case.input("pages", &tables.pages),
                 decode_rows: case.input("decode_rows", &tables.decode_rows),
                 prefill_tiles: case.input("prefill_tiles", &tables.prefill_tiles),
@@ -226,11 +225,18 @@ fn scene(query_heads: usize, kv_heads: usize, head_dim: usize, context: usize) -
 
 /// All cases of the concept.
 pub(super) fn cases() -> Vec<Case> {
-    let decode = decode_scenes().into_iter().map(|scene| decode_case(&scene, usize::MAX));
+    let decode = decode_scenes().into_iter().flat_map(|scene| {
+        let units = [Unit::Cores, Unit::Registers];
+        let has =
+            |unit: &Unit| *unit == Unit::Cores || AttentionDecode::on_registers(scene.heads.dim).is_some();
+        let cases: Vec<Case> =
+            units.into_iter().filter(has).map(|unit| decode_case(&scene, unit, usize::MAX)).collect();
+        cases
+    });
     // Rows that take turns, because scratch has room for one of them or two.
     let sequences = vec![(300, 1), (40, 1), (260, 1)];
     let turns = Scene { sequences, ..scene(2, 2, 64, 1) };
-    let turns = [1, 2].map(|rows| decode_case(&turns, rows));
+    let turns = [1, 2].map(|rows| decode_case(&turns, Unit::Cores, rows));
     let prefill = prefill_scenes().into_iter().map(|scene| prefill_case(&scene));
     decode
         .chain(turns)
@@ -275,18 +281,22 @@ fn decode_scenes() -> Vec<Scene> {
 }
 
 /// `at_once` rows fit into scratch.
-fn decode_case(scene: &Scene, at_once: usize) -> Case {
+fn decode_case(scene: &Scene, unit: Unit, at_once: usize) -> Case {
     let turns = if at_once == usize::MAX { String::new() } else { format!(", {at_once} at once") };
-    let mut case = Case::new(scene.name("attention_decode") + &turns);
+    let (kernel, tolerance) = match unit {
+        Unit::Cores => ("attention_decode", DECODE),
+        Unit::Registers => ("attention_registers", PREFILL),
+    };
+    let mut case = Case::new(scene.name(kernel) + &turns);
     let Stage { tables, step, pool, query, weighing, expected } = scene.stage(&mut case, 1, Route::OneAnswer);
     let Cells::KeysAndValues(shape) = scene.cells else { unreachable!("latent cells have their own kernel") };
     let rows = tables.decode(scene.span).expect("rows");
     let heads = scene.heads;
     let bytes = AttentionDecode::scratch_bytes(at_once.min(rows.count), rows.longest, heads, &weighing);
     let scratch = case.scratch("scratch", bytes);
-    let out = case.output_f32("out", expected, DECODE);
+    let out = case.output_f32("out", expected, tolerance);
     let attend = Attend { cache: PagedCache { pool, shape }, layer: 1, heads, weighing };
-    case.dispatch(AttentionDecode { rows, attend, step, scratch, query, out }.dispatches());
+    case.dispatch(AttentionDecode { rows, attend, unit, step, scratch, query, out }.dispatches());
     case
 }
 

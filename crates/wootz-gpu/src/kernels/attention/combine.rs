@@ -82,7 +82,7 @@ impl Turn {
         (0..rows.count).step_by(room).map(move |first| {
             let count = room.min(rows.count - first);
             let tokens = rows.tokens * count / rows.count;
-            let decode_rows = step.decode_rows.part(4 * first, 4 * count);
+            let decode_rows = step.decode_rows.part(16 * first, 16 * count);
             Turn {
                 rows: DecodeRows { count, tokens, ..rows },
                 step: StepSlices { decode_rows, ..step },
@@ -126,7 +126,6 @@ impl Combine {
             arguments: ArrayVec::from_iter([
                 Argument::read(partials.sums),
                 Argument::read(partials.stats),
-                Argument::read(self.step.positions),
                 Argument::read(self.step.decode_rows),
                 self.weighing.sinks_or(partials.stats),
                 Argument::update(self.out),

@@ -4,7 +4,7 @@ use arrayvec::ArrayVec;
 use wootz_backend::ops::Heads;
 
 use super::combine::{Combine, Partials, Turn};
-use super::{Attend, DecodeRows, StepSlices, Weighing, source};
+use super::{Attend, DecodeRows, StepSlices, Unit, Weighing, source};
 use crate::device::{Argument, Dispatch, Grid, Kernel, Slice, Work};
 use crate::kernel_args;
 
@@ -32,9 +32,6 @@ kernel_args! {
     }
 }
 
-/// Threads of a threadgroup.
-const THREADS: u32 = 128;
-
 /// Softmax attention of the step's decode rows over their sequences' pages.
 #[derive(Debug, Clone, Copy)]
 pub struct AttentionDecode {
@@ -42,12 +39,14 @@ pub struct AttentionDecode {
     pub rows: DecodeRows,
     /// Over what, and how.
     pub attend: Attend,
+    /// On what.
+    pub unit: Unit,
     /// The step.
     pub step: StepSlices,
     /// 16-byte aligned, at least [`AttentionDecode::scratch_bytes`] of one row; with less than that of all, rows take
     /// turns.
     pub scratch: Slice,
-    /// `[rows, heads, head_dim]`, rotated.
+    /// `[rows, heads, head_dim]`, rotated, 16-byte aligned.
     pub query: Slice,
     /// `[rows, heads, head_dim]`; only the decode rows are written.
     pub out: Slice,
@@ -76,10 +75,24 @@ impl AttentionDecode {
         })
     }
 
+    /// The kernel of [`Unit::Registers`] for a head size; without one it is that of [`Unit::Cores`].
+    pub fn on_registers(head_dim: usize) -> Option<Kernel> {
+        let (file, entry) = match head_dim {
+            64 => ("attention_registers_64.metal", "attention_registers_64"),
+            80 => ("attention_registers_80.metal", "attention_registers_80"),
+            96 => ("attention_registers_96.metal", "attention_registers_96"),
+            128 => ("attention_registers_128.metal", "attention_registers_128"),
+            192 => ("attention_registers_192.metal", "attention_registers_192"),
+            256 => ("attention_registers_256.metal", "attention_registers_256"),
+            _ => return None,
+        };
+        Some(Kernel { source: source(file), entry })
+    }
+
     fn split(&self, partitions: usize, turn: Turn) -> Dispatch {
         let Attend { cache, heads, weighing, .. } = self.attend;
         let Turn { rows, step, partials } = turn;
-        let variant = Variant::of(heads.dim, self.attend.group());
+        let variant = Variant::of(heads.dim, self.attend.group(), self.unit);
         let blocks = self.attend.group().div_ceil(variant.heads);
         let kv_heads = cache.shape.kv_heads;
         let (sums, stats) = match partials {
@@ -93,8 +106,6 @@ impl AttentionDecode {
             arguments: ArrayVec::from_iter([
                 Argument::read(self.query),
                 Argument::read(cache.pool),
-                Argument::read(step.positions),
-                Argument::read(step.row_pages),
                 Argument::read(step.pages),
                 Argument::read(step.decode_rows),
                 weighing.sinks_or(self.query),
@@ -105,7 +116,7 @@ impl AttentionDecode {
             ]),
             grid: Grid {
                 threadgroups: [partitions as u32, (kv_heads * blocks) as u32, rows.count as u32],
-                threads: [THREADS, 1, 1],
+                threads: [variant.threads, 1, 1],
             },
             work: Work {
                 bytes_read: cache_bytes + rows_bytes,
@@ -133,6 +144,8 @@ struct Variant {
     kernel: Kernel,
     /// Query heads that it takes at once.
     heads: usize,
+    /// Threads of a threadgroup.
+    threads: u32,
 }
 
 impl Variant {
@@ -140,7 +153,10 @@ impl Variant {
     ///
     /// # Panics
     /// For a head size that is not in [`super::HEAD_SIZES`]: that is refused at load.
-    fn of(head_dim: usize, group: usize) -> Variant {
+    fn of(head_dim: usize, group: usize, unit: Unit) -> Variant {
+        if let Some(kernel) = AttentionDecode::on_registers(head_dim).filter(|_| unit == Unit::Registers) {
+            return Variant { kernel, heads: 8, threads: 256 };
+        }
         let (file, sizes): (_, &[(usize, &'static str)]) = match head_dim {
             8 => ("attention_small.metal", &[(4, "attention_decode_8_x4")]),
             16 => ("attention_small.metal", &[(4, "attention_decode_16_x4")]),
@@ -155,6 +171,6 @@ impl Variant {
         };
         let (heads, entry) =
             *sizes.iter().find(|(heads, _)| *heads >= group).unwrap_or(&sizes[sizes.len() - 1]);
-        Variant { kernel: Kernel { source: source(file), entry }, heads }
+        Variant { kernel: Kernel { source: source(file), entry }, heads, threads: 128 }
     }
 }

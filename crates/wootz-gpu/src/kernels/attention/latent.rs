@@ -89,8 +89,6 @@ impl AttentionLatent {
             arguments: ArrayVec::from_iter([
                 Argument::read(self.query),
                 Argument::read(pool),
-                Argument::read(step.positions),
-                Argument::read(step.row_pages),
                 Argument::read(step.pages),
                 Argument::read(step.decode_rows),
                 self.weighing.sinks_or(self.query),

@@ -39,6 +39,12 @@ macro_rules! sources {
 const SOURCES: &[KernelSource] = sources![
     "attention_combine.metal",
     "attention_latent.metal",
+    "attention_registers_64.metal",
+    "attention_registers_80.metal",
+    "attention_registers_96.metal",
+    "attention_registers_128.metal",
+    "attention_registers_192.metal",
+    "attention_registers_256.metal",
     "attention_small.metal",
     "attention_64.metal",
     "attention_80.metal",
@@ -58,6 +64,17 @@ pub const HEAD_SIZES: [usize; 9] = [8, 16, 32, 64, 80, 96, 128, 192, 256];
 
 /// Tokens of a partition: `PARTITION_TOKENS` of `common/attention.h`.
 const PARTITION_TOKENS: usize = 256;
+
+/// What decode attention multiplies on. The answers differ in rounding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Unit {
+    /// Whatever a device has: f32 throughout.
+    #[default]
+    Cores,
+    /// A matrix unit whose factors lie in registers ([`crate::device::DeviceFacts::register_factors`]), where a head size has
+    /// a kernel for it: queries and powers are rounded to f16.
+    Registers,
+}
 
 /// A pool of pages on the device.
 #[derive(Debug, Clone, Copy)]

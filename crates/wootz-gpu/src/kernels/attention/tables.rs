@@ -42,12 +42,11 @@ pub struct StepTables {
     pub positions: Vec<u32>,
     /// `[rows]` `page · 16 + slot` of each row's own token.
     pub slots: Vec<u32>,
-    /// `[rows]` where in `pages` the page table of the row's sequence begins.
-    pub row_pages: Vec<u32>,
     /// The page tables of all sequences, one after another.
     pub pages: Vec<u32>,
-    /// Rows for the decode kernel.
-    pub decode_rows: Vec<u32>,
+    /// Rows for the decode kernel: row, position, where in `pages` its sequence's page table begins, 0. Whatever a kernel has
+    /// to know before it can ask for a page is one load.
+    pub decode_rows: Vec<[u32; 4]>,
     /// Runs of rows for the prefill kernel: first row, number of rows (at most [`TILE_ROWS`]), position of the
     /// first row, where in `pages` the sequence's page table begins.
     pub prefill_tiles: Vec<[u32; 4]>,
@@ -82,8 +81,6 @@ pub struct StepSlices {
     pub positions: Slice,
     /// [`StepTables::slots`].
     pub slots: Slice,
-    /// [`StepTables::row_pages`].
-    pub row_pages: Slice,
     /// [`StepTables::pages`].
     pub pages: Slice,
     /// [`StepTables::decode_rows`].
@@ -98,7 +95,6 @@ impl StepTables {
         StepTables {
             positions: Vec::with_capacity(rows),
             slots: Vec::with_capacity(rows),
-            row_pages: Vec::with_capacity(rows),
             pages: Vec::with_capacity(pages),
             decode_rows: Vec::with_capacity(rows),
             prefill_tiles: Vec::with_capacity(rows),
@@ -107,7 +103,7 @@ impl StepTables {
 
     /// What the decode kernel has to do, where a row looks at `span`; nothing without decode rows.
     pub fn decode(&self, span: Span) -> Option<DecodeRows> {
-        let positions = || self.decode_rows.iter().map(|&row| self.positions[row as usize] as usize);
+        let positions = || self.decode_rows.iter().map(|&[_, position, ..]| position as usize);
         let longest = positions().max()?;
         let tokens = positions().map(|position| looked_at(position, span)).sum();
         Some(DecodeRows { count: self.decode_rows.len(), longest, tokens })
@@ -133,10 +129,9 @@ impl StepTables {
                 let position = step.positions[row] as usize;
                 let page = step.page_table[sequence.pages.start + position / PAGE_TOKENS];
                 self.slots.push(page * PAGE_TOKENS as u32 + (position % PAGE_TOKENS) as u32);
-                self.row_pages.push(pages);
             }
             if route.decodes(rows.len()) {
-                self.decode_rows.extend(rows.map(|row| row as u32));
+                self.decode_rows.extend(rows.map(|row| [row as u32, step.positions[row], pages, 0]));
             } else {
                 self.prefill_tiles.extend(rows.clone().step_by(TILE_ROWS).map(|row| {
                     let count = TILE_ROWS.min(rows.end - row);
@@ -147,9 +142,9 @@ impl StepTables {
     }
 
     fn clear(&mut self) {
-        let StepTables { positions, slots, row_pages, pages, decode_rows, prefill_tiles } = self;
-        [positions, slots, row_pages, pages, decode_rows].into_iter().for_each(Vec::clear);
-        prefill_tiles.clear();
+        let StepTables { positions, slots, pages, decode_rows, prefill_tiles } = self;
+        [positions, slots, pages].into_iter().for_each(Vec::clear);
+        [decode_rows, prefill_tiles].into_iter().for_each(Vec::clear);
     }
 }
 
@@ -183,12 +178,11 @@ mod tests {
     }
 
     #[test]
-    fn each_row_knows_its_slot_and_its_page_table() {
+    fn each_row_knows_its_slot() {
         let mut tables = StepTables::with_capacity(41, 5);
         tables.fill(&step(), Route::Fast);
         assert_eq!(tables.slots[..9], [120, 121, 122, 123, 124, 125, 126, 127, 80]);
         assert_eq!((tables.slots[39], tables.slots[40]), (9 * 16 + 15, 4 * 16 + 1));
-        assert_eq!((tables.row_pages[39], tables.row_pages[40]), (0, 3));
     }
 
     #[test]
@@ -197,6 +191,7 @@ mod tests {
         tables.fill(&step(), Route::OneAnswer);
         tables.fill(&step(), Route::Fast);
         assert_eq!(tables.prefill_tiles, [[0, 32, 8, 0], [32, 8, 40, 0]]);
+        assert_eq!(tables.decode_rows, [[40, 17, 3, 0]]);
         assert_eq!(tables.decode(Span::Full), Some(DecodeRows { count: 1, longest: 17, tokens: 18 }));
         assert_eq!(
             tables.prefill(Span::Window(45)),
@@ -216,7 +211,8 @@ mod tests {
     fn one_answer_decodes_every_row() {
         let mut tables = StepTables::default();
         tables.fill(&step(), Route::OneAnswer);
-        assert_eq!(tables.decode_rows, (0..41).collect::<Vec<u32>>());
+        assert!(tables.decode_rows.iter().map(|row| row[0]).eq(0..41));
+        assert_eq!((tables.decode_rows[39], tables.decode_rows[40]), ([39, 47, 0, 0], [40, 17, 3, 0]));
         assert_eq!(tables.prefill(Span::Full), None);
         assert_eq!(tables.decode(Span::Full).map(|rows| rows.longest), Some(47));
     }
