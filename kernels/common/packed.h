@@ -13,7 +13,7 @@
 // A packing is a struct with
 //
 //   BYTES    of a record, a multiple of 16         Raw    what a lane loads of it
-//   AHEAD    records that gemm_staged holds
+//   AHEAD    records that gemm_packed asks for ahead
 //   fetch(record, lane) → Raw                      unpack(raw, m, a)
 //
 // and what it unpacks to are f16 weights.
@@ -37,10 +37,10 @@ struct PackedNibbles {
     static void unpack(Raw raw, uint m, thread half2 (&a)[4]) {
         const uint word = raw.words[m];
         const half2 upper = as_type<half2>(raw.scales[m / 2]), lower = as_type<half2>(raw.scales[2 + m / 2]);
-        a[0] = fma(nibbles_16(word << 6), half2(upper.x), half2(upper.y));
-        a[2] = fma(nibbles_16(word << 2), half2(upper.x), half2(upper.y));
-        a[1] = fma(nibbles_16(word >> 2), half2(lower.x), half2(lower.y));
-        a[3] = fma(nibbles_16(word >> 6), half2(lower.x), half2(lower.y));
+        a[0] = fma(nibbles_16(word << 6), first_twice(upper), second_twice(upper));
+        a[2] = fma(nibbles_16(word << 2), first_twice(upper), second_twice(upper));
+        a[1] = fma(nibbles_16(word >> 2), first_twice(lower), second_twice(lower));
+        a[3] = fma(nibbles_16(word >> 6), first_twice(lower), second_twice(lower));
     }
     static half2 nibbles_16(uint word) { return as_type<half2>(and_or(word, 0x03c003c0u, 0x4c004c00u)); }
 };
@@ -61,10 +61,10 @@ struct PackedFiveBits {
     static void unpack(Raw raw, uint m, thread half2 (&a)[4]) {
         const uint word = raw.words[m];
         const half2 upper = as_type<half2>(raw.scales[m / 2]), lower = as_type<half2>(raw.scales[2 + m / 2]);
-        a[0] = fma(five_bits_32(word << 5, raw.top, 4 * m), half2(upper.x), half2(upper.y));
-        a[2] = fma(five_bits_32(word << 1, raw.top, 4 * m + 1), half2(upper.x), half2(upper.y));
-        a[1] = fma(five_bits_32(word >> 3, raw.top, 4 * m + 2), half2(lower.x), half2(lower.y));
-        a[3] = fma(five_bits_32(word >> 7, raw.top, 4 * m + 3), half2(lower.x), half2(lower.y));
+        a[0] = fma(five_bits_32(word << 5, raw.top, 4 * m), first_twice(upper), second_twice(upper));
+        a[2] = fma(five_bits_32(word << 1, raw.top, 4 * m + 1), first_twice(upper), second_twice(upper));
+        a[1] = fma(five_bits_32(word >> 3, raw.top, 4 * m + 2), first_twice(lower), second_twice(lower));
+        a[3] = fma(five_bits_32(word >> 7, raw.top, 4 * m + 3), first_twice(lower), second_twice(lower));
     }
     // The nibbles are at bits 5 and 21, and the top bits at `place` and 16 + `place`, which is known when this is compiled.
     static half2 five_bits_32(uint low, uint top, uint place) {
@@ -88,7 +88,7 @@ struct PackedSixBits {
     }
     static void unpack(Raw raw, uint m, thread half2 (&a)[4]) {
         const uint word = raw.words[m], top = m % 2 == 0 ? raw.top[m / 2] << 4 : raw.top[m / 2] >> 4;
-        const half2 upper = half2(as_type<half2>(raw.scales.x)[m / 2]), lower = half2(as_type<half2>(raw.scales.y)[m / 2]);
+        const half2 upper = m < 2 ? first_twice(as_type<half2>(raw.scales.x)) : second_twice(as_type<half2>(raw.scales.x)), lower = m < 2 ? first_twice(as_type<half2>(raw.scales.y)) : second_twice(as_type<half2>(raw.scales.y));
         a[0] = product(six_bits(word, top), upper);
         a[2] = product(six_bits(word >> 4, top >> 2), upper);
         a[1] = product(six_bits(word >> 8, top >> 4), lower);
@@ -116,7 +116,7 @@ struct PackedBytes {
         const uint4 words = raw.words[m / 2];
         bytes_to_pairs(words[m % 2 * 2], 128.0h, a[0], a[1]);
         bytes_to_pairs(words[m % 2 * 2 + 1], 128.0h, a[2], a[3]);
-        const half2 upper = half2(as_type<half2>(raw.scales.x)[m / 2]), lower = half2(as_type<half2>(raw.scales.y)[m / 2]);
+        const half2 upper = m < 2 ? first_twice(as_type<half2>(raw.scales.x)) : second_twice(as_type<half2>(raw.scales.x)), lower = m < 2 ? first_twice(as_type<half2>(raw.scales.y)) : second_twice(as_type<half2>(raw.scales.y));
         a[0] = product(a[0], upper);
         a[2] = product(a[2], upper);
         a[1] = product(a[1], lower);

@@ -44,6 +44,22 @@ inline uint and_or(uint word, uint mask, uint base) {
 #endif
 }
 
+// The first of two halves, twice; the second, twice.
+inline half2 first_twice(half2 pair) {
+#ifdef MSL_PTX
+    return as_type<half2>(msl_low_twice(as_type<uint>(pair)));
+#else
+    return half2(pair.x);
+#endif
+}
+inline half2 second_twice(half2 pair) {
+#ifdef MSL_PTX
+    return as_type<half2>(msl_high_twice(as_type<uint>(pair)));
+#else
+    return half2(pair.y);
+#endif
+}
+
 // The two halves 1024 + n for the integers n in the low and the high 16 bits, each below 1024.
 inline half2 halves_1024(uint pair) {
     return as_type<half2>(pair | 0x64006400u);

@@ -22,6 +22,8 @@ pub struct Ptx {
 
 /// The GPUs that programs are for: Ampere (A100) and everything later, whose drivers compile them for what they find.
 const ARCHITECTURE: &str = "sm_80";
+/// The first GPUs that can start a launch before the one before it has ended.
+const OVERLAPPING_ARCHITECTURE: &str = "sm_90";
 /// The version of PTX: CUDA 11.8's, so drivers from 520 on read it.
 const VERSION: &str = "+ptx78";
 
@@ -51,7 +53,7 @@ pub fn compile(source: &Source, cache: &Path) -> Result<Ptx, MslError> {
     let output = clang.run(folder.path(), &flags).map_err(for_authors)?;
     let text = String::from_utf8(output)
         .map_err(|_| MslError::Compile(format!("the code for {} is not UTF-8", source.name)))?;
-    let text = with_limits(text, &interface);
+    let text = with_waits(with_limits(text, &interface), &interface);
     std::fs::create_dir_all(cache).map_err(MslError::io("cannot create", cache))?;
     let written = tempfile::NamedTempFile::new_in(cache).map_err(MslError::io("cannot write in", cache))?;
     std::fs::write(written.path(), &text).map_err(MslError::io("cannot write", written.path()))?;
@@ -71,6 +73,36 @@ fn with_limits(mut text: String, interface: &Interface) -> String {
         }
     }
     text
+}
+
+/// Where a kernel's own instructions begin.
+const BODY: &str = "// %bb.0:";
+/// Where a kernel waits for the launches before it; kernels may have put it where they need it.
+const AFTER_EARLIER: &str = "// after earlier launches";
+
+/// The program with a mark in each kernel where it waits for the launches before it: at its beginning, unless it has one.
+fn with_waits(mut text: String, interface: &Interface) -> String {
+    for entry_point in &interface.entry_points {
+        let Some(begin) = text.find(&format!(".entry {}(", entry_point.symbol)) else { continue };
+        let end = text[begin..].find("\n}").map_or(text.len(), |end| begin + end);
+        let body = text[begin..end].find(BODY).map(|at| begin + at + BODY.len());
+        if let Some(body) = body.filter(|&body| !text[body..end].contains(AFTER_EARLIER)) {
+            text.insert_str(body, &format!("\n\t{AFTER_EARLIER}"));
+        }
+    }
+    text
+}
+
+impl Ptx {
+    /// The program for GPUs from Hopper on, which can start a launch while the one before it still runs ("programmatic
+    /// dependent launch" in the CUDA programming guide; `griddepcontrol` in the PTX manual). The text itself is for all:
+    /// there the marks are comments. A launch lets the next one start when its own wait is over, so that no more than
+    /// two are there at a time.
+    pub fn overlapping(&self) -> String {
+        self.text
+            .replacen(&format!(".target {ARCHITECTURE}"), &format!(".target {OVERLAPPING_ARCHITECTURE}"), 1)
+            .replace(AFTER_EARLIER, "griddepcontrol.wait;\n\tgriddepcontrol.launch_dependents;")
+    }
 }
 
 const LOWERED: &str = "kernels.clcpp";

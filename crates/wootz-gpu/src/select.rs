@@ -109,7 +109,7 @@ impl Choice {
         };
         match self {
             Choice::Gemv => "gemv".into(),
-            Choice::Packed(Sharing::Eight) => "gemm_packed".into(),
+            Choice::Packed(Sharing::Few(_)) => "gemm_packed".into(),
             Choice::Packed(Sharing::All { parts }) => format!("gemm_staged_parts{parts}"),
             Choice::Tiles(size) => tile(size).into(),
             Choice::Parts(size, parts) => format!("{}_parts{parts}", tile(size)),
@@ -191,7 +191,7 @@ pub fn candidates(shape: &Shape, facts: &DeviceFacts, answers: Answers) -> Array
     if packing(&shape.matrix).is_some() {
         let cores = facts.cores.map_or(1, |cores| cores as usize);
         let ways = PackedGemm::ways(cores, shape.rows, &shape.matrix).into_iter();
-        choices.extend(ways.filter(|way| fastest || *way == Sharing::Eight).map(Choice::Packed));
+        choices.extend(ways.filter(|way| fastest || matches!(way, Sharing::Few(_))).map(Choice::Packed));
     }
     // Its order of additions is another than that of the tiles, which take any number of rows.
     if fastest && Gemv::kernel(&shape.matrix, shape.rows).is_some() {

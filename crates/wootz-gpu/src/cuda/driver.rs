@@ -13,6 +13,9 @@ use crate::device::{DeviceError, Grid};
 
 /// The name in errors about a GPU that is not there.
 const NAME: &str = "CUDA";
+/// The first compute capability whose launches can begin while the one before still runs, and the first driver whose graphs
+/// can say so.
+const OVERLAPPING: (u8, i32) = (90, 12_030);
 /// The least compute capability that programs are compiled for (`msl::ptx`): Ampere's.
 const OLDEST: u8 = 80;
 
@@ -29,6 +32,7 @@ pub fn fault(error: DriverError) -> DeviceError {
 pub struct Context {
     device: sys::CUdevice,
     context: sys::CUcontext,
+    overlapping: bool,
 }
 
 // SAFETY: a context may be used from any thread on which it is current; `make_current` sees to that before each use.
@@ -110,8 +114,10 @@ impl Context {
         let device = device(number)?;
         // SAFETY: the device is one that the driver has just named.
         let context = unsafe { result::primary_ctx::retain(device) }.map_err(absent)?;
-        let opened = Self { device, context };
+        let mut opened = Self { device, context, overlapping: false };
         opened.make_current()?;
+        let Properties { capability, driver, .. } = opened.properties()?;
+        opened.overlapping = capability >= OVERLAPPING.0 && driver >= OVERLAPPING.1;
         Ok(opened)
     }
 
@@ -119,6 +125,11 @@ impl Context {
     pub fn make_current(&self) -> Result<(), DeviceError> {
         // SAFETY: the context is retained until this is dropped.
         unsafe { result::ctx::set_current(self.context) }.map_err(fault)
+    }
+
+    /// Whether a launch in a graph can begin while the one before still runs: kernels say where they wait.
+    pub fn overlapping(&self) -> bool {
+        self.overlapping
     }
 
     /// What the GPU is.

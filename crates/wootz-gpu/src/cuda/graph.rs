@@ -71,21 +71,40 @@ impl GraphBuilder {
             kern: std::ptr::null_mut(),
             ctx: std::ptr::null_mut(),
         };
+        let waits = if self.context.overlapping() { &[] } else { self.before.as_slice() };
         let mut node = std::ptr::null_mut();
         // SAFETY: as for `Stream::launch`; the driver copies the parameters, and the nodes waited for are of this graph.
+        unsafe { sys::cuGraphAddKernelNode_v2(&mut node, self.graph, waits.as_ptr(), waits.len(), &launch) }
+            .result()
+            .map_err(fault)?;
+        if self.context.overlapping() {
+            self.begin_during(node)?;
+        }
+        self.stage.push(node);
+        Ok(())
+    }
+
+    /// Lets a launch begin while those of the stage before still run: its kernel waits for their end by itself.
+    fn begin_during(&self, node: sys::CUgraphNode) -> Result<(), DeviceError> {
+        let during = sys::CUgraphEdgeData {
+            from_port: sys::CU_GRAPH_KERNEL_NODE_PORT_PROGRAMMATIC as u8,
+            to_port: 0,
+            type_: sys::CUgraphDependencyType_enum::CU_GRAPH_DEPENDENCY_TYPE_PROGRAMMATIC as u8,
+            reserved: [0; 5],
+        };
+        let (to, edges) = (vec![node; self.before.len()], vec![during; self.before.len()]);
+        // SAFETY: all nodes are of this graph, and the three lists are of one length.
         unsafe {
-            sys::cuGraphAddKernelNode_v2(
-                &mut node,
+            sys::cuGraphAddDependencies_v2(
                 self.graph,
                 self.before.as_ptr(),
-                self.before.len(),
-                &launch,
+                to.as_ptr(),
+                edges.as_ptr(),
+                to.len(),
             )
         }
         .result()
-        .map_err(fault)?;
-        self.stage.push(node);
-        Ok(())
+        .map_err(fault)
     }
 
     /// What is added from now on waits for everything so far.

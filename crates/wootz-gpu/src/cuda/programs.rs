@@ -86,7 +86,7 @@ impl Programs {
                 let (send, next, files) = (send.clone(), &next, &files);
                 scope.spawn(move || {
                     while let Some(&file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let _ = send.send((file, Module::new(context, &programs[file].text)));
+                        let _ = send.send((file, module(context, &programs[file])));
                     }
                 });
             }
@@ -109,7 +109,7 @@ impl Programs {
         let ptx = self.programs.get(file).ok_or_else(|| format!("this build has no program of {file}"))?;
         let entry = ptx.interface.entry_point(kernel.entry).ok_or("its program has no such kernel")?;
         if !self.modules.contains_key(file) {
-            self.modules.insert(file, Module::new(&self.context, &ptx.text)?);
+            self.modules.insert(file, module(&self.context, ptx)?);
         }
         let mut parameters = Vec::new();
         for argument in &entry.arguments {
@@ -127,5 +127,14 @@ impl Programs {
         parameters.sort_by_key(|(index, _)| *index);
         let found = self.modules[file].function(&entry.symbol)?;
         Ok(Function { entry: found, parameters: parameters.into_iter().map(|(_, kind)| kind).collect() })
+    }
+}
+
+/// The driver's code for a program.
+fn module(context: &Arc<Context>, ptx: &Ptx) -> Result<Module, String> {
+    if context.overlapping() {
+        Module::new(context, &ptx.overlapping())
+    } else {
+        Module::new(context, &ptx.text)
     }
 }

@@ -56,23 +56,54 @@ kernel_args! {
 pub const MOST_ROWS: usize = 64;
 /// Rows that one instruction of the matrix unit takes.
 const FEW_ROWS: usize = 8;
+/// Rows that a threadgroup takes of few.
+const MOST_FEW_ROWS: usize = 2 * FEW_ROWS;
 /// Outputs of a threadgroup for more than few rows.
-const STAGED_OUTPUTS: usize = 128;
+const STAGED_OUTPUTS: usize = 256;
 /// Threads of such a threadgroup.
 const STAGED_THREADS: u32 = 256;
-/// Parts of columns are multiples of this.
-const PART_STEP: usize = 256;
+/// Columns of such a threadgroup at least: with fewer, starting costs more than multiplying.
+const LEAST_PART: usize = 512;
 
 /// Which rows share what is loaded of the matrix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Sharing {
-    /// Eight, of any number: a row's bits are the same beside any others.
-    Eight,
+    /// Eight or sixteen, of any number: a row's bits are the same beside any others.
+    Few(Spread),
     /// All of up to [`MOST_ROWS`], with so many parts of the columns.
     All {
         /// At least 1; fewer are made where the columns are too few.
         parts: usize,
     },
+}
+
+/// How the records of a matrix are spread over a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Spread {
+    /// Simdgroups of a threadgroup, which part the columns: 4, 8 or 16.
+    pub simdgroups: u32,
+    /// Threadgroups, each of which takes every so manieth 16 outputs.
+    pub threadgroups: u32,
+}
+
+impl Spread {
+    /// Simdgroups of the kernel that a core holds: 128 registers for each thread.
+    const HELD: usize = 16;
+
+    /// The one with which all cores are done earliest. It depends on the device and the matrix alone, and so do a row's bits.
+    pub fn of(cores: usize, matrix: &StoredMatrix) -> Spread {
+        let units = matrix.rows.div_ceil(Packing::OUTPUTS);
+        let records = matrix.columns.div_ceil(Packing::COLUMNS);
+        let spread = |simdgroups: usize| {
+            let threadgroups = units.min(cores * Self::HELD / simdgroups);
+            // Records that a simdgroup takes one after another.
+            let depth = units.div_ceil(threadgroups) * records.div_ceil(simdgroups);
+            let (simdgroups, threadgroups) = (simdgroups as u32, threadgroups as u32);
+            (depth, Spread { simdgroups, threadgroups })
+        };
+        // Of equals the first, whose simdgroups wait for fewer others.
+        [4, 8, 16].map(spread).into_iter().min_by_key(|(depth, _)| *depth).expect("three").1
+    }
 }
 
 /// `out[m] = matrix · input[m] (+ bias)`.
@@ -121,8 +152,8 @@ impl PackedGemm {
     pub fn kernel(packing: Packing, sharing: Sharing, rows: usize) -> Option<Kernel> {
         let entry = match (sharing, rows) {
             (_, 0) => return None,
-            (Sharing::Eight, _) => packed!("gemm_packed_", packing),
-            (Sharing::All { .. }, ..=16) => packed!("gemm_staged16_", packing),
+            (Sharing::Few(_), ..=FEW_ROWS) => packed!("gemm_packed8_", packing),
+            (Sharing::Few(_), _) => packed!("gemm_packed16_", packing),
             (Sharing::All { .. }, ..=32) => packed!("gemm_staged32_", packing),
             (Sharing::All { .. }, ..=MOST_ROWS) => packed!("gemm_staged64_", packing),
             _ => return None,
@@ -130,18 +161,19 @@ impl PackedGemm {
         Some(Kernel { source: &SOURCES[PRODUCTS], entry })
     }
 
-    /// The ways to multiply so many rows on so many cores, the one first that is fastest. Only [`Sharing::Eight`] takes more
+    /// The ways to multiply so many rows on so many cores, the one first that is fastest. Only [`Sharing::Few`] takes more
     /// than [`MOST_ROWS`].
     pub fn ways(cores: usize, rows: usize, matrix: &StoredMatrix) -> ArrayVec<Sharing, 2> {
-        // Threadgroups that the cores hold together.
-        let held = if rows <= 32 { 2 * cores } else { cores };
+        // A core holds one threadgroup.
         let parts =
-            (held / matrix.rows.div_ceil(STAGED_OUTPUTS)).clamp(1, matrix.columns.div_ceil(PART_STEP));
-        let all = Sharing::All { parts };
-        match rows {
-            0..=FEW_ROWS => ArrayVec::from_iter([Sharing::Eight, all]),
-            9..=MOST_ROWS => ArrayVec::from_iter([all, Sharing::Eight]),
-            _ => ArrayVec::from_iter([Sharing::Eight]),
+            (cores / matrix.rows.div_ceil(STAGED_OUTPUTS)).clamp(1, matrix.columns.div_ceil(LEAST_PART));
+        let (few, all) = (Sharing::Few(Spread::of(cores, matrix)), Sharing::All { parts });
+        if rows <= MOST_FEW_ROWS {
+            ArrayVec::from_iter([few, all])
+        } else if rows <= MOST_ROWS {
+            ArrayVec::from_iter([all, few])
+        } else {
+            ArrayVec::from_iter([few])
         }
     }
 
@@ -163,7 +195,7 @@ impl PackedGemm {
         let Sharing::All { parts } = sharing else {
             return ArrayVec::from_iter([self.product(columns, 1, out, bias)]);
         };
-        let part = columns.div_ceil(parts).next_multiple_of(PART_STEP);
+        let part = columns.div_ceil(parts).next_multiple_of(Packing::COLUMNS);
         // Rounding up may leave the last ones nothing.
         let parts = columns.div_ceil(part);
         if parts == 1 {
@@ -191,9 +223,9 @@ impl PackedGemm {
             part_columns: part_columns as u32,
         };
         let (threadgroups, threads) = match sharing {
-            Sharing::Eight => {
-                let threadgroups = [outputs.div_ceil(Packing::OUTPUTS), rows.div_ceil(FEW_ROWS)];
-                (threadgroups, 32 * simdgroups(outputs))
+            Sharing::Few(Spread { simdgroups, threadgroups }) => {
+                let most = if rows <= FEW_ROWS { FEW_ROWS } else { MOST_FEW_ROWS };
+                ([threadgroups as usize, rows.div_ceil(most)], 32 * simdgroups)
             }
             Sharing::All { .. } => ([outputs.div_ceil(STAGED_OUTPUTS), parts], STAGED_THREADS),
         };
@@ -220,15 +252,5 @@ impl PackedGemm {
                 operations: (2 * rows * outputs * columns) as u64,
             },
         }
-    }
-}
-
-/// Simdgroups of a threadgroup for 8 rows, which part the columns: the fewer outputs, the more, so that a matrix fills an
-/// H200, where these numbers were measured. It depends on nothing but the matrix, so that a row's bits do not either.
-fn simdgroups(outputs: usize) -> u32 {
-    match outputs {
-        0..=4224 => 16,
-        4225..=16_384 => 8,
-        _ => 4,
     }
 }

@@ -2,6 +2,7 @@ use wootz_weights::TensorType;
 
 use super::*;
 use crate::device::{BufferId, Slice};
+use crate::kernels::gemm_packed::Spread;
 use crate::kernels::matrix::Packing;
 
 fn facts(family: Family, cores: Option<u32>) -> DeviceFacts {
@@ -166,11 +167,12 @@ fn packed_matrices_are_read_once_for_up_to_64_rows() {
     let table = [
         (1, 4096, 4096, "gemm_packed"),
         (8, 4096, 4096, "gemm_packed"),
-        // As many parts as fill all cores twice, or once where a threadgroup fills one.
-        (9, 4096, 4096, "gemm_staged_parts8"),
+        (16, 4096, 4096, "gemm_packed"),
+        // As many parts as fill all cores, each of 512 columns at least.
+        (17, 4096, 4096, "gemm_staged_parts8"),
         (32, 14336, 4096, "gemm_staged_parts2"),
-        (64, 14336, 4096, "gemm_staged_parts1"),
-        (64, 1024, 4096, "gemm_staged_parts16"),
+        (64, 28672, 4096, "gemm_staged_parts1"),
+        (64, 1024, 4096, "gemm_staged_parts8"),
         (65, 4096, 4096, "system"),
         // The head as f16 would be too large.
         (65, 128_256, 4096, "gemm_packed"),
@@ -186,16 +188,38 @@ fn packed_matrices_are_read_once_for_up_to_64_rows() {
 }
 
 #[test]
+fn packed_records_are_spread_so_that_all_cores_end_together() {
+    // Simdgroups and threadgroups; 132 cores hold 2,112 simdgroups.
+    let table = [
+        // 256 times 16 outputs, each with 8 records for 8 simdgroups: a threadgroup for each.
+        (4096, 4096, (8, 256)),
+        // 384: two turns of 264 would leave half of the second unused.
+        (6144, 4096, (16, 132)),
+        (28_672, 4096, (8, 264)),
+        (4096, 14_336, (8, 256)),
+        (896, 896, (16, 56)),
+    ];
+    for (outputs, columns, (simdgroups, threadgroups)) in table {
+        let spread = Spread::of(132, &packed(1, outputs, columns).matrix);
+        assert_eq!(
+            (spread.simdgroups, spread.threadgroups),
+            (simdgroups, threadgroups),
+            "{outputs}x{columns}"
+        );
+    }
+}
+
+#[test]
 fn a_packed_matrix_has_another_kernel_where_one_is_wrong_or_slower() {
     let nvidia = facts(Family::Nvidia(90), Some(132));
     let mut choices = Choices::default();
-    let (one, more) = (packed(1, 4096, 4096), packed(9, 4096, 4096));
+    let (one, more) = (packed(1, 4096, 4096), packed(17, 4096, 4096));
     choices.winners.insert(one.key(), "gemm_staged_parts8".into());
     assert_eq!(chosen(&one, &nvidia, rules(&choices)), "gemm_staged_parts8");
     choices.winners.clear();
-    choices.excluded.insert("gemm_packed_nibbles".into());
+    choices.excluded.insert("gemm_packed8_nibbles".into());
     assert_eq!(chosen(&one, &nvidia, rules(&choices)), "gemm_staged_parts8");
-    choices.excluded = ["gemm_staged16_nibbles".to_owned()].into();
+    choices.excluded = ["gemm_staged32_nibbles".to_owned()].into();
     assert_eq!(chosen(&more, &nvidia, rules(&choices)), "gemm_packed");
 }
 

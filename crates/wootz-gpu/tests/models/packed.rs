@@ -81,8 +81,10 @@ fn products_of_one_input_are_one_launch() {
         assert_eq!(model.lowering().weights.joints.len(), 2 * layers);
         // q, k and v; the output; gate and up; down; and the head.
         let products = 4 * layers + alone + 1;
-        for (rows, kernel) in [(1, "gemm_packed_"), (8, "gemm_packed_"), (9, "gemm_staged16_")] {
-            let head = if rows == 9 { 1 } else { 0 };
+        for (rows, kernel) in
+            [(1, "gemm_packed8_"), (8, "gemm_packed8_"), (9, "gemm_packed16_"), (17, "gemm_staged32_")]
+        {
+            let head = if rows > 8 { 1 } else { 0 };
             assert_eq!(launches(&mut model, rows, kernel), products - head, "{file}, {rows} rows");
         }
     }
@@ -109,7 +111,7 @@ fn more_rows_than_are_packed_take_matrices_one_by_one() {
             |entry: &str| plan.iter().filter(|dispatch| dispatch.kernel.entry.starts_with(entry)).count();
         // In six layers v has another packing.
         let apart = if together > 0 { 6 } else { 0 };
-        assert_eq!(count("gemm_packed_"), together * layers + apart, "{answers:?}");
+        assert_eq!(count("gemm_packed"), together * layers + apart, "{answers:?}");
         assert_eq!(count("unpack_"), alone * layers, "{answers:?}");
     }
 }

@@ -17,6 +17,9 @@ inline void msl_fence(uint flags, uint, uint scope) {
     if (scope >= 3 || (flags & 1)) __nvvm_membar_gl();
     else __nvvm_membar_cta();
 }
+// From here on, everything is done that was launched before. The host puts the instruction that waits in the comment's place,
+// on GPUs that can start a launch before that (crate::ptx::Ptx::overlapping).
+inline void msl_after_earlier_launches() { asm volatile("// after earlier launches" ::: "memory"); }
 inline void msl_fail(const __constant char*) { __builtin_trap(); }
 
 // The words of a value, for instructions that move 32 bits.
@@ -59,5 +62,16 @@ inline uint msl_permute_bytes(uint low, uint high, uint selector) {
 inline uint msl_and_or(uint word, uint mask, uint base) {
     uint result;
     asm("lop3.b32 %0, %1, %2, %3, 0xEA;" : "=r"(result) : "r"(word), "r"(mask), "r"(base));
+    return result;
+}
+// The lower or the upper 16 bits of a word, twice: said so that it becomes part of the instruction that takes it.
+inline uint msl_low_twice(uint pair) {
+    uint result;
+    asm("{\n\t.reg .b16 low, high;\n\tmov.b32 {low, high}, %1;\n\tmov.b32 %0, {low, low};\n\t}" : "=r"(result) : "r"(pair));
+    return result;
+}
+inline uint msl_high_twice(uint pair) {
+    uint result;
+    asm("{\n\t.reg .b16 low, high;\n\tmov.b32 {low, high}, %1;\n\tmov.b32 %0, {high, high};\n\t}" : "=r"(result) : "r"(pair));
     return result;
 }

@@ -2,7 +2,7 @@
 
 use wootz_weights::TensorType;
 
-use super::{Pack, PackedGemm, Sharing, UnpackToHalf};
+use super::{Pack, PackedGemm, Sharing, Spread, UnpackToHalf};
 use crate::case::{Case, Check, Tolerance};
 use crate::device::Slice;
 use crate::formats::sample::Sample;
@@ -13,6 +13,12 @@ use crate::kernels::matrix::{MatrixFormat, StoredMatrix};
 
 const F16: MatrixFormat = MatrixFormat::Ggml(TensorType::F16);
 const Q4_K: MatrixFormat = MatrixFormat::Ggml(TensorType::Q4_K);
+/// Fewer threadgroups than there are groups of outputs.
+const FEW: Sharing = few(4, 2);
+const fn few(simdgroups: u32, threadgroups: u32) -> Sharing {
+    Sharing::Few(Spread { simdgroups, threadgroups })
+}
+
 const ALL: [TensorType; 10] = [
     TensorType::Q4_K,
     TensorType::Q4_0,
@@ -33,7 +39,7 @@ pub fn cases() -> Vec<Case> {
         // Outputs that end within a record.
         let columns = 192_usize.next_multiple_of(format.block_elements());
         cases.push(unpack_case(format, 37, columns));
-        cases.push(case(format, 5, 37, columns, Sharing::Eight));
+        cases.push(case(format, 5, 37, columns, FEW));
     }
     for format in [TensorType::Q4_K, TensorType::Q5_K, TensorType::Q6_K, TensorType::Q8_0, TensorType::F16]
         .map(MatrixFormat::Ggml)
@@ -43,10 +49,11 @@ pub fn cases() -> Vec<Case> {
     }
     // One row, one output, one record; full tiles; several threadgroups; more records than are taken together; eight rows and
     // eight again.
-    cases.push(case(F16, 1, 1, 64, Sharing::Eight));
-    cases.push(case(Q4_K, 8, 32, 2560, Sharing::Eight));
-    cases.push(case(F16, 19, 40, 128, Sharing::Eight));
-    cases.push(case(Q4_K, 16, 256, 256, all));
+    cases.push(case(F16, 1, 1, 64, few(4, 1)));
+    cases.push(case(Q4_K, 8, 32, 2560, few(8, 2)));
+    cases.push(case(Q4_K, 12, 80, 1280, few(16, 2)));
+    cases.push(case(F16, 19, 40, 128, FEW));
+    cases.push(case(Q4_K, 16, 272, 256, all));
     cases.push(case(Q4_K, 64, 130, 768, all));
     // Parts of different sizes, with and without a bias, and parts that are too many.
     cases.extend(
@@ -55,8 +62,8 @@ pub fn cases() -> Vec<Case> {
     cases.extend([1.0e-30, 1.0e-5, 1.0e6, 1.0e30].map(range_case));
     // Two and three matrices one after another, with and without a bias: whole, staged, and in parts of the columns.
     for rows in [1, 8, 19] {
-        cases.push(joint_case(F16, rows, &[32, 16, 16], 128, Sharing::Eight));
-        cases.push(joint_case(Q4_K, rows, &[16, 37], 256, Sharing::Eight));
+        cases.push(joint_case(F16, rows, &[32, 16, 16], 128, FEW));
+        cases.push(joint_case(Q4_K, rows, &[16, 37], 256, FEW));
     }
     for rows in [3, 16, 30, 64] {
         cases.push(joint_case(Q4_K, rows, &[144, 16, 20], 256, all));
@@ -130,7 +137,7 @@ fn joint_case(format: MatrixFormat, rows: usize, parts: &[usize], columns: usize
 fn range_case(scale: f32) -> Case {
     let rows = 5;
     let mut case = Case::new(format!("packed, inputs of {scale:e}"));
-    append(&mut case, &Product::growing(rows, 20, 192, scale), &[20], Sharing::Eight, rows);
+    append(&mut case, &Product::growing(rows, 20, 192, scale), &[20], FEW, rows);
     case
 }
 

@@ -1,0 +1,13 @@
+// Where a kernel begins to depend on the launches before it.
+//
+// NVIDIA's GPUs from Hopper on can start a launch while the one before it still runs, so that its threads are there when that
+// ends. A kernel may use the time: what no launch writes, such as weights, can be asked for before the wait; what launches
+// write must not be read, and nothing may be written. A kernel that does not say where it waits does so when it begins.
+#pragma once
+
+// From here on, everything is done that was launched before. Called once, by all threads, before any of them ends.
+inline void after_earlier_launches() {
+#ifdef MSL_PTX
+    msl_after_earlier_launches();
+#endif
+}
