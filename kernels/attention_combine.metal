@@ -16,7 +16,7 @@
 using namespace metal;
 
 // Partitions whose sums are under way to a lane at once.
-constant constexpr uint TOGETHER = 8;
+constant constexpr uint TOGETHER = 16;
 
 kernel void attention_combine(
     device const float* partial       [[buffer(0)]],
