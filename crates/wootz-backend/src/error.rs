@@ -38,6 +38,14 @@ pub enum BackendError {
         /// What is missing, and what could be asked for instead.
         reason: String,
     },
+    /// The model can't be divided among so many devices.
+    #[error("the model can't be divided among {ranks} GPUs: {reason}")]
+    Division {
+        /// How many devices.
+        ranks: usize,
+        /// What does not divide.
+        reason: String,
+    },
     /// No kernel of a device computes a part of the model.
     #[error("no kernel computes {what}; possible are {possible}")]
     NoKernel {

@@ -9,6 +9,7 @@ pub mod model;
 pub mod ops;
 pub mod program;
 pub mod sampling;
+pub mod shard;
 pub mod step;
 
 pub use binding::Binding;

@@ -97,6 +97,9 @@ pub enum Op {
         span: Span,
         out: Buffer,
     },
+    /// Each rank's `buffer` becomes the sum of those of all ranks, in place. A device by itself is the only rank: nothing
+    /// happens.
+    AllReduce { buffer: Buffer },
     /// `out[s] = residual[sample_rows[s]] + input[sample_rows[s]]`: only sampled rows go through the head.
     GatherAdd { residual: Buffer, input: Buffer, out: Buffer },
 }

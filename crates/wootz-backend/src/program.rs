@@ -5,13 +5,20 @@ use std::collections::BTreeMap;
 use wootz_spec::{Attention, Ffn, Head, LayerRole, Mixer, ModelSpec, Norm, RopeScaling, TensorRole};
 
 use crate::ops::{Buffer, BufferShape, CacheShape, Heads, Op, Program, Projection, Rows, Weight};
+use crate::shard::Shard;
 
 /// The ops of one step of `spec`: embed, layers, norm, head.
 ///
 /// The residual stream is one buffer from the embedding to the head. Adding a block's output to it and
 /// norming it for the next block is one op; after the last block only the sampled rows go on.
 pub fn program(spec: &ModelSpec) -> Program {
-    let mut build = Builder::default();
+    shard_program(spec, &Shard::whole(spec))
+}
+
+/// What one rank computes of a step: its heads and its part of the feed-forward width, of which the ranks add up the
+/// results, and all of the rest.
+pub fn shard_program(spec: &ModelSpec, shard: &Shard) -> Program {
+    let mut build = Builder::new(shard);
     let residual = build.buffer(Rows::Tokens, spec.dim);
     let normed = build.buffer(Rows::Tokens, spec.dim);
     let delta = build.buffer(Rows::Tokens, spec.dim);
@@ -46,7 +53,7 @@ pub fn program(spec: &ModelSpec) -> Program {
         ops: build.ops,
         buffers: build.buffers,
         weights: build.weights,
-        cache: cache_shape(spec),
+        cache: shard_cache_shape(spec, shard),
         logits,
     }
 }
@@ -60,9 +67,15 @@ pub fn cache_shape(spec: &ModelSpec) -> CacheShape {
     CacheShape { layers: spec.layers.len(), kv_heads, head_dim }
 }
 
+/// The cache that one rank needs.
+fn shard_cache_shape(spec: &ModelSpec, shard: &Shard) -> CacheShape {
+    let whole = cache_shape(spec);
+    CacheShape { kv_heads: shard.heads(whole.kv_heads).len(), ..whole }
+}
+
 /// Collects ops, and gives buffers and weights their numbers.
-#[derive(Default)]
-struct Builder {
+struct Builder<'a> {
+    shard: &'a Shard,
     ops: Vec<Op>,
     buffers: Vec<BufferShape>,
     weights: Vec<TensorRole>,
@@ -71,12 +84,18 @@ struct Builder {
     scratch: BTreeMap<(&'static str, usize), Buffer>,
 }
 
-impl Builder {
+impl<'a> Builder<'a> {
+    fn new(shard: &'a Shard) -> Self {
+        let (ops, buffers, weights) = (Vec::new(), Vec::new(), Vec::new());
+        let (weight_numbers, scratch) = (BTreeMap::new(), BTreeMap::new());
+        Self { shard, ops, buffers, weights, weight_numbers, scratch }
+    }
+
     /// Query, key and value projections, head norms, rotation, cache, softmax attention, output projection.
     fn attention(&mut self, layer: usize, attention: &Attention, input: Buffer, out: Buffer) {
         use LayerRole::*;
-        let query_heads = Heads { count: attention.heads, dim: attention.head_dim };
-        let key_heads = Heads { count: attention.kv_heads, dim: attention.head_dim };
+        let heads = |all| Heads { count: self.shard.heads(all).len(), dim: attention.head_dim };
+        let (query_heads, key_heads) = (heads(attention.heads), heads(attention.kv_heads));
         let query = self.scratch("query", query_heads.width());
         let key = self.scratch("key", key_heads.width());
         let value = self.scratch("value", key_heads.width());
@@ -105,33 +124,40 @@ impl Builder {
             layer,
             query,
             query_heads,
-            kv_heads: attention.kv_heads,
+            kv_heads: key_heads.count,
             scale: attention.scale,
             span: attention.span,
             out: mixed,
         });
-        let output = self.projection(
-            layer,
-            AttentionOutput,
-            attention.output_bias.then_some(AttentionOutputBias),
-            out,
-        );
+        let bias = attention.output_bias && self.shard.adds_bias();
+        let output = self.projection(layer, AttentionOutput, bias.then_some(AttentionOutputBias), out);
         self.project(mixed, vec![output]);
+        self.all_reduce(out);
     }
 
     /// Gate and up projections, activation, down projection.
     fn ffn(&mut self, layer: usize, ffn: &Ffn, input: Buffer, out: Buffer) {
         use LayerRole::*;
         match *ffn {
-            Ffn::Dense { hidden, activation, bias } => {
+            Ffn::Dense { hidden: _, activation, bias } => {
+                let hidden = self.shard.hidden(layer).len();
                 let (gated, raised) = (self.scratch("gate", hidden), self.scratch("up", hidden));
                 let product = self.scratch("gate x up", hidden);
                 let gate = self.projection(layer, Gate, bias.then_some(GateBias), gated);
                 let up = self.projection(layer, Up, bias.then_some(UpBias), raised);
                 self.ops.push(Op::GateUp { input, gate, up, activation, out: product });
+                let bias = bias && self.shard.adds_bias();
                 let down = self.projection(layer, Down, bias.then_some(DownBias), out);
                 self.project(product, vec![down]);
+                self.all_reduce(out);
             }
+        }
+    }
+
+    /// Adds up what the ranks have made of a block.
+    fn all_reduce(&mut self, buffer: Buffer) {
+        if self.shard.ranks() > 1 {
+            self.ops.push(Op::AllReduce { buffer });
         }
     }
 

@@ -313,6 +313,14 @@ pub enum DeviceError {
         /// What is missing, and how to get it.
         reason: String,
     },
+    /// Devices can't compute a model together.
+    #[error("{devices} can't work together: {reason}")]
+    Group {
+        /// Which.
+        devices: String,
+        /// What is missing, and how to get it.
+        reason: String,
+    },
     /// The memory asked for can't be had.
     #[error("{purpose} takes {bytes} bytes, and {device} has {available} left")]
     OutOfMemory {

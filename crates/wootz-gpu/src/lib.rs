@@ -13,6 +13,7 @@ pub mod arguments;
 pub mod case;
 pub mod chips;
 pub mod choices;
+pub mod collective;
 #[cfg(feature = "cuda")]
 pub mod cuda;
 pub mod device;

@@ -93,6 +93,11 @@ const REGISTER_HEADERS: [&str; 3] = [
 ];
 
 impl KernelSource {
+    /// Whether it is compiled. What has no text is done by a library, or by several devices together.
+    pub fn is_compiled(&self) -> bool {
+        !self.text.is_empty()
+    }
+
     /// Whether its kernels run only on devices with [`crate::device::DeviceFacts::tensor_operations`].
     pub fn needs_tensor_operations(&self) -> bool {
         self.text.contains(TENSOR_HEADER)

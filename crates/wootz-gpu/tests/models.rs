@@ -8,6 +8,8 @@ mod fixture;
 mod packed;
 #[path = "models/pages.rs"]
 mod pages;
+#[path = "models/parallel.rs"]
+mod parallel;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,7 +26,6 @@ use wootz_gpu::device::{
 };
 use wootz_gpu::emulator::{Checks, Emulator, Schedule};
 use wootz_gpu::hazards::{barriers, with_barriers};
-use wootz_gpu::model::GpuModel;
 use wootz_gpu::select::Answers;
 use wootz_weights::MappedFile;
 
@@ -136,7 +137,7 @@ fn five(prompt: &[u32]) -> (Step, Vec<Step>) {
 }
 
 /// Writes the keys and values that sequences in the middle of a context look back at.
-fn write_contexts(model: &mut GpuModel, prompt: &[u32]) {
+fn write_contexts(model: &mut dyn Model, prompt: &[u32]) {
     for (count, pages) in [(4, vec![7]), (17, vec![2, 11]), (31, vec![5, 3])] {
         let sequences = vec![SequenceSlice { rows: 0..count, pages: 0..pages.len() }];
         model.forward(&Step { page_table: pages, sequences, ..step(&prompt[..count], 0, vec![]) }).unwrap();
@@ -194,7 +195,7 @@ fn a_step_without_sampled_rows_fills_the_cache() {
 
 /// An emulator that fails when it is told to, and may say that it is another device.
 struct Wrapped {
-    device: Emulator,
+    device: Box<dyn Device>,
     facts: DeviceFacts,
     fail: Arc<AtomicBool>,
     waited: u64,
@@ -204,7 +205,10 @@ struct Wrapped {
 
 impl Wrapped {
     fn new(fail: Arc<AtomicBool>) -> Wrapped {
-        let device = emulator(Checks::Plain, Schedule::InOrder);
+        Wrapped::around(Box::new(emulator(Checks::Plain, Schedule::InOrder)), fail)
+    }
+
+    fn around(device: Box<dyn Device>, fail: Arc<AtomicBool>) -> Wrapped {
         Wrapped { facts: device.facts().clone(), device, fail, waited: 0, most: Arc::default() }
     }
 }

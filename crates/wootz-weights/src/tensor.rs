@@ -190,6 +190,21 @@ impl Tensor {
         &self.data()[row * bytes..][..bytes]
     }
 
+    /// Some rows of it, or some elements of a vector: the same bytes, fewer of them. `None` if it has no such rows, or if
+    /// the elements are no whole blocks.
+    pub fn part(&self, range: Range<usize>) -> Option<Tensor> {
+        let (first, rest) = self.shape.split_first()?;
+        if range.start > range.end || range.end > *first {
+            return None;
+        }
+        let inner: usize = rest.iter().product();
+        let bytes = |count: usize| self.kind.row_bytes(count * inner);
+        let start = self.bytes.start + bytes(range.start)?;
+        let bytes = start..start + bytes(range.len())?;
+        let shape = std::iter::once(range.len()).chain(rest.iter().copied()).collect();
+        Some(Tensor { name: self.name.clone(), kind: self.kind, shape, file: self.file.clone(), bytes })
+    }
+
     /// All elements as f32, row by row: four bytes an element, so for small tensors and references.
     pub fn to_f32(&self) -> Vec<f32> {
         let mut out = vec![0.0; self.elements()];

@@ -6,11 +6,14 @@ use std::str::FromStr;
 use clap::builder::{PossibleValue, TypedValueParser};
 use clap::{Arg, Args, Command, ValueEnum};
 use wootz_gpu::choices::{self, Choices};
+#[cfg(feature = "cuda")]
+use wootz_gpu::collective::MOST_RANKS;
 use wootz_gpu::device::{Device, DeviceFacts};
 use wootz_gpu::emulator::{Emulator, EmulatorSettings};
 use wootz_gpu::select::{Answers, Library};
 
 use crate::failure::Failure;
+use crate::gpu::Gpus;
 
 /// Where a model runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,9 +23,9 @@ pub enum DeviceName {
     /// The GPU of a Mac.
     #[cfg(target_os = "macos")]
     Metal,
-    /// An NVIDIA GPU by its number, as the driver counts them.
+    /// NVIDIA GPUs: one, or several that compute each step together.
     #[cfg(feature = "cuda")]
-    Cuda(u32),
+    Cuda(GpuNumbers),
     /// The GPU kernels, run by the processor.
     Emulator,
 }
@@ -78,7 +81,10 @@ const DEVICES: &[(&str, &str)] = &[
     #[cfg(target_os = "macos")]
     ("metal", "The GPU of a Mac; not yet run on Apple hardware: `wootz doctor` examines yours"),
     #[cfg(feature = "cuda")]
-    ("cuda", "An NVIDIA GPU: cuda is the first, as cuda:0, and cuda:1 the second"),
+    (
+        "cuda",
+        "An NVIDIA GPU: cuda is the first, as cuda:0, and cuda:1 the second; cuda:0,1 are both for one model (2 to 8, alike)",
+    ),
     ("emulator", "The GPU kernels, run by the processor: slow, for checking and learning; needs clang"),
 ];
 
@@ -99,11 +105,44 @@ impl FromStr for DeviceName {
 
 #[cfg(feature = "cuda")]
 fn cuda(text: &str) -> Result<DeviceName, String> {
-    match text.strip_prefix("cuda:") {
-        None => Ok(DeviceName::Cuda(0)),
-        Some(number) => number.parse().map(DeviceName::Cuda).map_err(|_| {
-            format!("{text} names no GPU: after `cuda:` goes its number, from 0 on, as in cuda:1")
-        }),
+    let Some(list) = text.strip_prefix("cuda:") else { return Ok(DeviceName::Cuda(GpuNumbers::FIRST)) };
+    let numbers = list.split(',').map(str::parse).collect::<Result<Vec<u32>, _>>().map_err(|_| {
+        format!(
+            "{text} names no GPU: after `cuda:` goes its number, from 0 on, as in cuda:1; or several, as in cuda:0,1"
+        )
+    })?;
+    GpuNumbers::new(&numbers).map(DeviceName::Cuda).map_err(|reason| format!("{text} {reason}"))
+}
+
+/// NVIDIA GPUs by their numbers, as the driver counts them: at least one, and none twice.
+#[cfg(feature = "cuda")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GpuNumbers {
+    numbers: [u32; MOST_RANKS],
+    count: usize,
+}
+
+#[cfg(feature = "cuda")]
+impl GpuNumbers {
+    /// The first GPU.
+    pub const FIRST: GpuNumbers = GpuNumbers { numbers: [0; MOST_RANKS], count: 1 };
+
+    /// These; the error says what is wrong with them.
+    fn new(given: &[u32]) -> Result<GpuNumbers, String> {
+        if let Some(twice) = (1..given.len()).find(|&place| given[..place].contains(&given[place])) {
+            return Err(format!("names GPU {} twice", given[twice]));
+        }
+        if given.len() > MOST_RANKS {
+            return Err(format!("names {} GPUs, and at most {MOST_RANKS} share a model", given.len()));
+        }
+        let mut numbers = [0; MOST_RANKS];
+        numbers[..given.len()].copy_from_slice(given);
+        Ok(GpuNumbers { numbers, count: given.len() })
+    }
+
+    /// In the order that they were named in.
+    pub fn as_slice(&self) -> &[u32] {
+        &self.numbers[..self.count]
     }
 }
 
@@ -150,7 +189,7 @@ impl DeviceName {
     pub fn automatic() -> DeviceName {
         #[cfg(feature = "cuda")]
         if wootz_gpu::cuda::has(0) {
-            return DeviceName::Cuda(0);
+            return DeviceName::Cuda(GpuNumbers::FIRST);
         }
         DeviceName::Cpu
     }
@@ -162,25 +201,43 @@ impl DeviceName {
         format!("{} or {}", others.join(", "), last.0)
     }
 
-    /// Opens the GPU; `None` for the processor, which needs no opening. `threads` are the emulator's.
-    pub fn open(self, threads: Option<usize>) -> Result<Option<Box<dyn Device>>, Failure> {
+    /// Opens one GPU, for commands that look at a GPU and not at a model; `None` for the processor.
+    pub fn open_one(self, threads: Option<usize>) -> Result<Option<Box<dyn Device>>, Failure> {
+        #[cfg(feature = "cuda")]
+        if let DeviceName::Cuda(numbers) = self
+            && numbers.as_slice().len() > 1
+        {
+            return Err(Failure::Usage("this is done on one GPU at a time: --device names several".into()));
+        }
+        match self.open(threads)? {
+            Some(Gpus::One(device)) => Ok(Some(device)),
+            Some(Gpus::Several(_)) | None => Ok(None),
+        }
+    }
+
+    /// Opens the GPU, or several; `None` for the processor, which needs no opening. `threads` are the emulator's.
+    pub fn open(self, threads: Option<usize>) -> Result<Option<Gpus>, Failure> {
         match self {
             DeviceName::Cpu => Ok(None),
             #[cfg(target_os = "macos")]
             DeviceName::Metal => {
                 no_threads(threads)?;
                 let settings = wootz_gpu::metal::MetalSettings::default();
-                Ok(Some(Box::new(wootz_gpu::metal::Metal::open(&settings)?)))
+                Ok(Some(Gpus::One(Box::new(wootz_gpu::metal::Metal::open(&settings)?))))
             }
             #[cfg(feature = "cuda")]
-            DeviceName::Cuda(number) => {
+            DeviceName::Cuda(numbers) => {
                 no_threads(threads)?;
-                Ok(Some(Box::new(wootz_gpu::cuda::Cuda::open(number, wootz_ptx::programs())?)))
+                let programs = wootz_ptx::programs();
+                Ok(Some(match numbers.as_slice() {
+                    &[number] => Gpus::One(Box::new(wootz_gpu::cuda::Cuda::open(number, programs)?)),
+                    several => Gpus::Several(wootz_gpu::cuda::Cuda::group(several, &programs)?),
+                }))
             }
             DeviceName::Emulator => {
                 let mut settings = EmulatorSettings::default();
                 settings.workers = threads.unwrap_or(settings.workers);
-                Ok(Some(Box::new(Emulator::new(settings)?)))
+                Ok(Some(Gpus::One(Box::new(Emulator::new(settings)?))))
             }
         }
     }
@@ -278,10 +335,18 @@ mod tests {
     #[cfg(feature = "cuda")]
     #[test]
     fn gpus_are_counted_from_0() {
-        assert_eq!(name_of("cuda"), Ok(DeviceName::Cuda(0)));
-        assert_eq!(name_of("cuda:0"), Ok(DeviceName::Cuda(0)));
-        assert_eq!(name_of("cuda:11"), Ok(DeviceName::Cuda(11)));
-        for wrong in ["cuda:", "cuda:x", "cuda:-1", "cuda:1.5", "cuda:4294967296"] {
+        let numbers = |text| match name_of(text)? {
+            DeviceName::Cuda(numbers) => Ok(numbers.as_slice().to_vec()),
+            other => Err(format!("{other:?}")),
+        };
+        assert_eq!(numbers("cuda"), Ok(vec![0]));
+        assert_eq!(numbers("cuda:0"), Ok(vec![0]));
+        assert_eq!(numbers("cuda:11"), Ok(vec![11]));
+        assert_eq!(numbers("cuda:0,1"), Ok(vec![0, 1]));
+        assert_eq!(numbers("cuda:3,0,2"), Ok(vec![3, 0, 2]));
+        assert!(numbers("cuda:1,0,1").unwrap_err().contains("names GPU 1 twice"));
+        assert!(numbers("cuda:0,1,2,3,4,5,6,7,8").unwrap_err().contains("at most 8"));
+        for wrong in ["cuda:", "cuda:x", "cuda:-1", "cuda:1.5", "cuda:4294967296", "cuda:0,", "cuda:0,,1"] {
             let said = name_of(wrong).unwrap_err();
             assert!(said.contains(&format!("{wrong} names no GPU")), "{said}");
         }

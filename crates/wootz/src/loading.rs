@@ -13,12 +13,13 @@ use wootz_weights::tokenizer::Tokenizer;
 
 use wootz_backend::model::Model;
 use wootz_backend::program::program;
-use wootz_gpu::Device;
 use wootz_gpu::device::DeviceFacts;
-use wootz_gpu::model::{GpuLoadProgress, GpuModel, GpuSettings};
+use wootz_gpu::model::{GpuLoadProgress, GpuSettings};
+use wootz_gpu::select::Answers;
 
 use crate::device::{self, DeviceOptions, DeviceSettings};
 use crate::failure::Failure;
+use crate::gpu::{Gpus, OnGpus};
 use crate::terminal;
 
 /// Without `--context`, a model that was made for more gets this many tokens.
@@ -147,16 +148,16 @@ pub fn load(path: &Path, options: &MachineOptions, room: StepRoom) -> Result<Loa
     let chosen = options.device.settings(threads)?;
     let settings = options.cpu_settings(&spec, room)?;
     let device = chosen.name.open(threads)?;
-    let device_kind = chosen.kind(device.as_deref().map(Device::facts));
+    let device_kind = chosen.kind(device.as_ref());
     let (tokenizer, model) = std::thread::scope(|scope| {
         let tokenizer = scope.spawn(|| Tokenizer::from_checkpoint(&checkpoint));
         let model: Result<Box<dyn Model>, Failure> = match device {
             None => load_weights(spec, &checkpoint, &settings).map(|model| Box::new(model) as _),
-            Some(device) => {
-                let settings = chosen.gpu_settings(device.facts(), settings.pages, room);
-                let name = device.facts().name.clone();
-                let model = load_on_gpu(spec, &checkpoint, device, &settings);
-                chosen.say(&name, model).map(|model| Box::new(model) as _)
+            Some(gpus) => {
+                let settings = chosen.gpu_settings(gpus.facts(), settings.pages, room);
+                let name = gpus.facts().name.clone();
+                let model = load_on_gpu(spec, &checkpoint, gpus, &settings);
+                chosen.say(&name, model).map(OnGpus::into_model)
             }
         };
         (tokenizer.join(), model)
@@ -189,15 +190,18 @@ pub fn load_weights(
 
 impl DeviceSettings {
     /// See [`Loaded::device_kind`].
-    fn kind(&self, gpu: Option<&DeviceFacts>) -> String {
-        gpu.map_or_else(
-            || "cpu".to_owned(),
-            |facts| format!("{} {:?} {:?}", facts.name, self.answers, self.library),
-        )
+    fn kind(&self, gpus: Option<&Gpus>) -> String {
+        let Some(gpus) = gpus else { return "cpu".to_owned() };
+        let (name, answers, library) = (&gpus.facts().name, self.answers, self.library);
+        match (answers, gpus.count()) {
+            // Several cut sums elsewhere, which changes last bits; as does, without this option, what else is in a step.
+            (Answers::Reproducible, count @ 2..) => format!("{count} {name} {answers:?} {library:?}"),
+            _ => format!("{name} {answers:?} {library:?}"),
+        }
     }
 
     /// Says where a model runs, or why it does not, if nobody asked for the GPU.
-    fn say(&self, gpu: &str, model: Result<GpuModel, Failure>) -> Result<GpuModel, Failure> {
+    fn say(&self, gpu: &str, model: Result<OnGpus, Failure>) -> Result<OnGpus, Failure> {
         if !self.automatic {
             return model;
         }
@@ -230,13 +234,13 @@ impl DeviceSettings {
 pub fn load_on_gpu(
     spec: ModelSpec,
     checkpoint: &Checkpoint,
-    gpu: Box<dyn Device>,
+    gpus: Gpus,
     settings: &GpuSettings,
-) -> Result<GpuModel, Failure> {
-    let name = gpu.facts().name.clone();
+) -> Result<OnGpus, Failure> {
+    let name = gpus.facts().name.clone();
     let begun = Instant::now();
     let bar = terminal::progress_bar("compiling kernels, once for this device {bar:30} {pos}/{len}", 0);
-    let model = GpuModel::load(spec, checkpoint, gpu, settings, &mut |progress| {
+    let model = gpus.load(spec, checkpoint, settings, &mut |progress| {
         if let GpuLoadProgress::Kernels { done, total } = progress
             && begun.elapsed() > PATIENCE
         {

@@ -10,6 +10,7 @@ mod conversation;
 mod device;
 mod failure;
 mod form;
+mod gpu;
 mod grammar_options;
 mod interrupt;
 mod loading;

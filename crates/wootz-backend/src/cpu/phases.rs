@@ -150,6 +150,8 @@ impl Phases {
                 let gate = Projection { out: *out, ..*gate };
                 self.phases.push(Phase::GateUp { gate, up: *up, activation: *activation });
             }
+            // The only rank of a group of one.
+            Op::AllReduce { .. } => {}
             Op::HeadNorm { .. } | Op::Rope { .. } | Op::KvWrite { .. } | Op::Attention { .. } => {
                 unreachable!("ops of the heads are taken before")
             }

@@ -9,4 +9,5 @@ mod golden;
 mod partition;
 mod programs;
 mod real_models;
+mod shards;
 mod steps;

@@ -105,6 +105,7 @@ fn uses(program: &Program, op: &Op) -> Uses {
             assert_eq!((query_heads.width(), query_heads.width()), (width(query), width(out)));
             Uses { reads: vec![*query], writes: vec![*out], ..Uses::default() }
         }
+        Op::AllReduce { buffer } => Uses { in_place: vec![*buffer], ..Uses::default() },
         Op::GatherAdd { residual, input, out } => {
             assert_eq!(program.buffers[out.0].rows, Rows::Samples);
             Uses { reads: vec![*residual, *input], writes: vec![*out], ..Uses::default() }

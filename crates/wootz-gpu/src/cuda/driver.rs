@@ -265,6 +265,14 @@ impl Stream {
         unsafe { result::event::record(event.event, self.stream) }.map_err(fault)
     }
 
+    /// What is put into it from now on waits for `event`.
+    pub fn wait(&self, event: &Event) -> Result<(), DeviceError> {
+        self.context.make_current()?;
+        let flags = sys::CUevent_wait_flags::CU_EVENT_WAIT_DEFAULT;
+        // SAFETY: both belong to this context.
+        unsafe { result::stream::wait_event(self.stream, event.event, flags) }.map_err(fault)
+    }
+
     /// Waits for everything in it.
     pub fn synchronize(&self) -> Result<(), DeviceError> {
         self.context.make_current()?;

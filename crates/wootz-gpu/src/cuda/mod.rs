@@ -2,13 +2,15 @@
 //! GPU at hand.
 //!
 //! Everything runs in one stream, in order. A list of commands that comes again becomes a graph: there, launches between
-//! two barriers run beside each other, except in one with products of cuBLAS. Copies from the host go into the
+//! two barriers run beside each other. Copies from the host go into the
 //! same stream (small ones are staged by the driver, which returns at once); copies to the host have a stream of their own,
 //! so that reading a finished step does not wait for the one under way.
 
+mod branches;
 mod driver;
 mod graph;
 mod graphs;
+mod group;
 mod library;
 mod memory;
 mod programs;
@@ -18,15 +20,18 @@ use std::sync::Arc;
 
 use wootz_weights::MappedFile;
 
+use crate::collective::{AllReduce, MOST_RANKS, Ranks};
 use crate::device::{
     Argument, BufferId, Command, Device, DeviceError, DeviceFacts, Dispatch, Family, Kernel, Profile, Slice,
     Submission, Timing,
 };
-use crate::product::{self, MatrixProduct};
+use crate::product::MatrixProduct;
+use branches::Branches;
 pub use driver::has;
 use driver::{Context, Event, Stream};
 use graph::{Graph, GraphBuilder};
 use graphs::{Graphs, Next};
+use group::Communicators;
 use library::MatrixLibrary;
 use memory::Memory;
 pub use programs::Program;
@@ -40,9 +45,12 @@ pub struct Cuda {
     // Dropped in this order: what was made in the context goes before it.
     waiting: VecDeque<UnderWay>,
     graphs: Graphs,
+    /// The group that it belongs to, and its rank there.
+    group: Option<(Arc<Communicators>, usize)>,
     library: Option<MatrixLibrary>,
     programs: Programs,
     memory: Memory,
+    branches: Branches,
     work: Stream,
     copies: Stream,
     context: Arc<Context>,
@@ -68,6 +76,7 @@ impl Cuda {
         let context = Arc::new(Context::open(number)?);
         let properties = context.properties()?;
         let (work, copies) = (Stream::new(&context)?, Stream::new(&context)?);
+        let branches = Branches::new(&context)?;
         let library = MatrixLibrary::open(&context, &work);
         let facts = DeviceFacts {
             name: properties.name,
@@ -88,9 +97,11 @@ impl Cuda {
         Ok(Self {
             waiting: VecDeque::new(),
             graphs: Graphs::default(),
+            group: None,
             library,
             programs,
             memory,
+            branches,
             work,
             copies,
             context,
@@ -99,15 +110,38 @@ impl Cuda {
         })
     }
 
+    /// GPUs that compute each step of a model together, by their numbers, which all differ.
+    ///
+    /// # Errors
+    /// As [`Cuda::open`], and [`DeviceError::Group`] without NCCL.
+    pub fn group(numbers: &[u32], programs: &[Program]) -> Result<Ranks, DeviceError> {
+        if !(2..=MOST_RANKS).contains(&numbers.len()) {
+            let devices = format!("{} GPUs", numbers.len());
+            return Err(DeviceError::Group { devices, reason: format!("a group has 2 to {MOST_RANKS}") });
+        }
+        let opened = numbers.iter().map(|&number| Cuda::open(number, programs.to_vec()));
+        let mut gpus = opened.collect::<Result<Vec<_>, _>>()?;
+        let members: Vec<_> =
+            numbers.iter().zip(&gpus).map(|(&number, gpu)| (number, &gpu.context, &gpu.work)).collect();
+        let group = Communicators::new(&members)?;
+        for (rank, gpu) in gpus.iter_mut().enumerate() {
+            gpu.group = Some((group.clone(), rank));
+        }
+        let devices = gpus.into_iter().map(|gpu| -> Box<dyn Device> { Box::new(gpu) }).collect();
+        Ok(Ranks { devices, group })
+    }
+
     /// Puts launches into the stream.
     fn launch_all(&mut self, commands: &[Command]) -> Result<(), DeviceError> {
         let mut launches = Launches {
             programs: &mut self.programs,
             memory: &self.memory,
             library: self.library.as_ref(),
+            group: self.group.as_ref(),
             work: &self.work,
         };
-        commands.iter().filter_map(Command::dispatch).try_for_each(|dispatch| launches.launch(dispatch))
+        let mut dispatches = commands.iter().filter_map(Command::dispatch);
+        dispatches.try_for_each(|dispatch| launches.launch(dispatch, &self.work))
     }
 
     /// The same launches as a graph.
@@ -116,13 +150,20 @@ impl Cuda {
             programs: &mut self.programs,
             memory: &self.memory,
             library: self.library.as_ref(),
+            group: self.group.as_ref(),
             work: &self.work,
         };
         // What a library launches is known only by watching it.
-        if commands.iter().filter_map(Command::dispatch).any(|dispatch| MatrixProduct::of(dispatch).is_some())
-        {
-            let mut dispatches = commands.iter().filter_map(Command::dispatch);
-            return self.work.capture(|| dispatches.try_for_each(|dispatch| launches.launch(dispatch)));
+        let watched = |dispatch: &Dispatch| !dispatch.kernel.source.is_compiled();
+        if commands.iter().filter_map(Command::dispatch).any(watched) {
+            return self.work.capture(|| {
+                let stages = commands.split(|command| *command == Command::Barrier);
+                stages.into_iter().try_for_each(|stage| {
+                    let dispatches: Vec<&Dispatch> = stage.iter().filter_map(Command::dispatch).collect();
+                    self.branches
+                        .spread(&self.work, &dispatches, |dispatch, stream| launches.launch(dispatch, stream))
+                })
+            });
         }
         let mut builder = GraphBuilder::new(&self.context)?;
         for command in commands {
@@ -156,17 +197,22 @@ struct Launches<'a> {
     programs: &'a mut Programs,
     memory: &'a Memory,
     library: Option<&'a MatrixLibrary>,
+    group: Option<&'a (Arc<Communicators>, usize)>,
     work: &'a Stream,
 }
 
 impl Launches<'_> {
-    /// Puts a dispatch into the stream.
-    fn launch(&mut self, dispatch: &Dispatch) -> Result<(), DeviceError> {
+    /// Puts a dispatch into a stream; what libraries do goes to the stream that they were opened for.
+    fn launch(&mut self, dispatch: &Dispatch, stream: &Stream) -> Result<(), DeviceError> {
+        let mistake = |reason: &str| DeviceError::Launch {
+            kernel: format!("{:?}", dispatch.kernel),
+            reason: reason.to_owned(),
+        };
+        if let Some(sum) = AllReduce::of(dispatch) {
+            let (group, rank) = self.group.ok_or_else(|| mistake("this GPU belongs to no group"))?;
+            return group.all_reduce(*rank, self.memory.address(sum.values)?, sum.elements(), self.work);
+        }
         if let Some(product) = MatrixProduct::of(dispatch) {
-            let mistake = |reason: &str| DeviceError::Launch {
-                kernel: format!("{:?}", dispatch.kernel),
-                reason: reason.to_owned(),
-            };
             let library = self.library.ok_or_else(|| mistake("cuBLAS is not installed"))?;
             let address = |slice| self.memory.address(slice);
             return library.multiply(
@@ -176,9 +222,8 @@ impl Launches<'_> {
                 address(product.out)?,
             );
         }
-        let work = self.work;
         let (function, mut values) = self.bind(dispatch)?;
-        work.launch(function, dispatch.grid, &mut values).map_err(|error| refused(dispatch, error))
+        stream.launch(function, dispatch.grid, &mut values).map_err(|error| refused(dispatch, error))
     }
 
     /// A kernel and its parameters, each in words of eight bytes.
@@ -259,7 +304,7 @@ impl Device for Cuda {
     }
 
     fn prepare(&mut self, kernels: &[Kernel], progress: &mut dyn FnMut(usize)) -> Result<(), DeviceError> {
-        let ours = |kernel: &&Kernel| kernel.source.file != product::SYSTEM.file;
+        let ours = |kernel: &&Kernel| kernel.source.is_compiled();
         let kernels: Vec<Kernel> = kernels.iter().filter(ours).copied().collect();
         self.programs.prepare(&kernels, progress)
     }

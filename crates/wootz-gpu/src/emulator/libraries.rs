@@ -10,7 +10,6 @@ use msl::{Mode, MslError, Options, Source};
 
 use super::{Checks, EmulatorSettings, NAME};
 use crate::device::{DeviceError, Kernel};
-use crate::product::SYSTEM;
 use crate::source::KernelSource;
 
 /// The libraries of one emulator, by the name of their file.
@@ -56,7 +55,7 @@ impl Libraries {
         progress: &mut dyn FnMut(usize),
     ) -> Result<(), DeviceError> {
         let mut missing: Vec<&'static KernelSource> = Vec::new();
-        let ours = |kernel: &&Kernel| kernel.source.file != SYSTEM.file;
+        let ours = |kernel: &&Kernel| kernel.source.is_compiled();
         for kernel in kernels.iter().filter(ours) {
             let file = kernel.source.file;
             if let Some(error) = self.refused.get(file) {

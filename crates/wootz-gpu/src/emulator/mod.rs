@@ -8,6 +8,7 @@
 //! by name. Where kernels are checked, so are the barriers between them.
 
 mod libraries;
+mod meeting;
 mod memory;
 mod run;
 
@@ -18,11 +19,13 @@ use std::sync::Arc;
 pub use msl::emulator::{Counts, Schedule};
 use wootz_weights::MappedFile;
 
+use crate::collective::Ranks;
 use crate::device::{
     Access, BufferId, Command, Device, DeviceError, DeviceFacts, Family, Kernel, Profile, Slice, Submission,
     Timing,
 };
 use libraries::Libraries;
+use meeting::{Meeting, Seat};
 use memory::Memory;
 
 /// The device's name in messages.
@@ -80,6 +83,8 @@ pub struct Emulator {
     finished: VecDeque<(Submission, Result<Timing, DeviceError>)>,
     next: u64,
     counts: Vec<(Kernel, Counts)>,
+    /// Where it meets the others of its group.
+    group: Option<Seat>,
 }
 
 impl Emulator {
@@ -105,7 +110,21 @@ impl Emulator {
         };
         let memory = Memory::new(settings.memory, settings.checks);
         let (waiting, finished, counts) = (VecDeque::new(), VecDeque::new(), Vec::new());
-        Ok(Self { settings, facts, memory, libraries, waiting, finished, next: 0, counts })
+        Ok(Self { settings, facts, memory, libraries, waiting, finished, next: 0, counts, group: None })
+    }
+
+    /// Emulators that compute each step of a model together.
+    ///
+    /// # Errors
+    /// As [`Emulator::new`].
+    pub fn group(settings: &EmulatorSettings, ranks: usize) -> Result<Ranks, DeviceError> {
+        let meeting = Arc::new(Meeting::new(ranks));
+        let device = |rank| -> Result<Box<dyn Device>, DeviceError> {
+            let emulator = Emulator::new(settings.clone())?;
+            Ok(Box::new(Emulator { group: Some(Seat { meeting: meeting.clone(), rank }), ..emulator }))
+        };
+        let devices = (0..ranks).map(device).collect::<Result<_, _>>()?;
+        Ok(Ranks { devices, group: meeting })
     }
 
     /// What each dispatch of the last submission that ran has done, in order. Bytes are counted with
@@ -152,7 +171,7 @@ impl Emulator {
                 &commands,
                 profile,
                 &self.settings,
-                (&mut self.memory, &self.libraries, &mut self.counts),
+                (&mut self.memory, &self.libraries, &mut self.counts, self.group.as_ref()),
             );
             self.finished.push_back((submission, outcome));
         }

@@ -6,8 +6,10 @@ use half::f16;
 use msl::emulator::{Binding, Counts, FaultKind, Mode, Schedule};
 
 use super::libraries::Libraries;
+use super::meeting::{NoSum, Seat};
 use super::memory::Memory;
 use super::{Checks, EmulatorSettings, fault};
+use crate::collective::AllReduce;
 use crate::device::{Argument, Command, DeviceError, Dispatch, Kernel, Profile, Timing};
 use crate::hazards::Hazards;
 use crate::product::MatrixProduct;
@@ -19,7 +21,12 @@ pub fn run(
     commands: &[Command],
     profile: Profile,
     settings: &EmulatorSettings,
-    (memory, libraries, counts): (&mut Memory, &Libraries, &mut Vec<(Kernel, Counts)>),
+    (memory, libraries, counts, meeting): (
+        &mut Memory,
+        &Libraries,
+        &mut Vec<(Kernel, Counts)>,
+        Option<&Seat>,
+    ),
 ) -> Result<Timing, DeviceError> {
     let begin = Instant::now();
     let mut timing = Timing::default();
@@ -34,9 +41,10 @@ pub fn run(
         }
         for dispatch in dispatches {
             let start = Instant::now();
-            let counted = match MatrixProduct::of(dispatch) {
-                Some(product) => system_product(&product, dispatch, memory)?,
-                None => run_one(dispatch, &mode, memory, libraries)?,
+            let counted = match (MatrixProduct::of(dispatch), AllReduce::of(dispatch)) {
+                (Some(product), _) => system_product(&product, dispatch, memory)?,
+                (None, Some(sum)) => all_reduce(sum, dispatch, memory, meeting)?,
+                (None, None) => run_one(dispatch, &mode, memory, libraries)?,
             };
             counts.push((dispatch.kernel, counted));
             if profile == Profile::Kernels {
@@ -105,11 +113,35 @@ fn system_product(
     let mut out = vec![0.0_f32; rows * columns];
     product.compute(&left[..rows * inner], &right[..columns * inner], &mut out);
     memory.write(product.out.part(0, 4 * out.len()), bytemuck::cast_slice(&out))?;
-    Ok(Counts {
+    Ok(at_least(dispatch))
+}
+
+/// A sum over the group: the host meets the other emulators.
+fn all_reduce(
+    sum: AllReduce,
+    dispatch: &Dispatch,
+    memory: &mut Memory,
+    group: Option<&Seat>,
+) -> Result<Counts, DeviceError> {
+    let failed = |reason: &str| fault(Some(dispatch.kernel), reason.to_owned());
+    let Seat { meeting, rank } = group.ok_or_else(|| failed("this device belongs to no group"))?;
+    let bytes = memory.bytes(sum.values).ok_or_else(|| failed("the values of a sum are not there"))?;
+    let values = bytes.chunks_exact(4).map(bytemuck::pod_read_unaligned).collect();
+    let summed = meeting.add_up(*rank, values).map_err(|why| match why {
+        NoSum::Abandoned => failed("another device of its group has failed"),
+        NoSum::Lengths(own, other) => failed(&format!("it brings {own} values, and another device {other}")),
+    })?;
+    memory.write(sum.values, bytemuck::cast_slice(&summed))?;
+    Ok(at_least(dispatch))
+}
+
+/// What a launch that is no kernel has moved: what it has to.
+fn at_least(dispatch: &Dispatch) -> Counts {
+    Counts {
         device_bytes_read: dispatch.work.bytes_read,
         device_bytes_written: dispatch.work.bytes_written,
         ..Counts::default()
-    })
+    }
 }
 
 fn run_one(

@@ -95,7 +95,7 @@ fn touched(op: &Op) -> Touched {
             (vec![*input], projections.iter().map(|projection| projection.out).collect())
         }
         Op::GateUp { input, gate, up, out, .. } => (vec![*input], vec![gate.out, up.out, *out]),
-        &Op::HeadNorm { buffer, .. } => (vec![buffer], vec![]),
+        &Op::HeadNorm { buffer, .. } | &Op::AllReduce { buffer } => (vec![buffer], vec![]),
         &Op::Rope { query, key, .. } => (vec![query, key], vec![]),
         &Op::KvWrite { key, value, .. } => (vec![key, value], vec![]),
         &Op::Attention { query, out, .. } => (vec![query], vec![out]),

@@ -18,6 +18,7 @@ pub use factors::{Choosing, Factor, Joint};
 pub use matmul::{Product, Products, Selection};
 pub use step_data::{StepData, StepPlaces};
 
+use crate::collective::AllReduce;
 use crate::device::{Dispatch, Kernel, Slice};
 use crate::kernels::activation::{Gate, Gated, GatedHalf, StridedRows};
 use crate::kernels::attention::{
@@ -222,6 +223,9 @@ impl StepLowering<'_> {
                 let weighing = Weighing { scale, span, softcap: None, sinks: None };
                 let attend = Attend { cache: self.model.places.cache, layer, heads: query_heads, weighing };
                 self.attention(attend, self.slice(query), self.slice(out), span);
+            }
+            &Op::AllReduce { buffer } => {
+                self.dispatches.push(AllReduce { values: self.slice(buffer) }.dispatch());
             }
             &Op::GatherAdd { residual, input, out } => {
                 let (count, width, rows) = (self.rows(out), self.width(out), self.places.sample_rows);

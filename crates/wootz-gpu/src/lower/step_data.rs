@@ -1,6 +1,6 @@
 //! What kernels read of a step, packed into one piece of memory that is written at once.
 
-use wootz_backend::step::{Step, StepLimits};
+use wootz_backend::step::{Step, StepError, StepLimits};
 
 use crate::device::Slice;
 use crate::kernels::attention::{Route, StepSlices, StepTables};
@@ -19,7 +19,6 @@ pub struct StepData {
     pub bytes: Vec<u8>,
     /// Pages that are copied: from, to.
     pairs: Vec<u32>,
-    page_limit: usize,
 }
 
 /// Where the arrays of one step lie on the device.
@@ -42,9 +41,8 @@ pub struct StepPlaces {
 impl StepData {
     /// Room for steps within `limits`.
     pub fn new(limits: &StepLimits) -> StepData {
-        let page_limit = Self::page_limit(limits);
-        let tables = StepTables::with_capacity(limits.rows, page_limit);
-        StepData { tables, bytes: Vec::with_capacity(Self::bytes(limits)), pairs: Vec::new(), page_limit }
+        let tables = StepTables::with_capacity(limits.rows, Self::page_limit(limits));
+        StepData { tables, bytes: Vec::with_capacity(Self::bytes(limits)), pairs: Vec::new() }
     }
 
     /// Entries of all page tables of a step at most: a whole context for each row.
@@ -59,10 +57,15 @@ impl StepData {
         words.saturating_mul(4).saturating_add(ARRAYS * ALIGNMENT)
     }
 
-    /// Page-table entries that a step may have, which it has if it has more: `Err`.
-    pub fn check(&self, step: &Step) -> Result<(), (usize, usize)> {
-        let found = step.page_table.len();
-        if found > self.page_limit { Err((found, self.page_limit)) } else { Ok(()) }
+    /// # Errors
+    /// When a step has more page-table entries than there is room for.
+    pub fn check(limits: &StepLimits, step: &Step) -> Result<(), StepError> {
+        let (found, limit) = (step.page_table.len(), Self::page_limit(limits));
+        if found > limit {
+            Err(StepError::TooMany { what: "page-table entries", found, limit })
+        } else {
+            Ok(())
+        }
     }
 
     /// Describes a validated step; `buffer` is where its bytes will be written.

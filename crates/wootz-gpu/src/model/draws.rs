@@ -137,6 +137,11 @@ impl DrawTables {
         put(to.history, bytemuck::cast_slice(&self.history))
     }
 
+    /// Rows that are drawn from.
+    pub fn samples(&self) -> usize {
+        self.rows.len()
+    }
+
     /// Top tokens that the step gives for each row.
     fn top(&self) -> usize {
         self.rows.iter().map(|row| row.top_count as usize).max().unwrap_or(0)

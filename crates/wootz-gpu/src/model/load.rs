@@ -6,7 +6,8 @@ use std::sync::Arc;
 use arrayvec::ArrayVec;
 use wootz_backend::cache::pages_for;
 use wootz_backend::ops::{Op, Program, Projection, Rows};
-use wootz_backend::program::program;
+use wootz_backend::program::shard_program;
+use wootz_backend::shard::Shard;
 use wootz_backend::step::{PAGE_TOKENS, PageCopy, SequenceSlice, Step, StepLimits};
 use wootz_backend::{BackendError, Binding};
 use wootz_spec::ModelSpec;
@@ -71,16 +72,16 @@ pub enum GpuLoadProgress {
     },
 }
 
-/// Loads a model.
+/// Loads a model, or what one rank has of it.
 pub(super) fn load(
     spec: ModelSpec,
-    checkpoint: &Checkpoint,
+    (checkpoint, shard): (&Checkpoint, &Shard),
     mut device: Box<dyn Device>,
     settings: &GpuSettings,
     progress: &mut dyn FnMut(GpuLoadProgress),
 ) -> Result<GpuModel, BackendError> {
-    let program = program(&spec);
-    let binding = Binding::new(&spec, &program, checkpoint)?;
+    let program = shard_program(&spec, shard);
+    let binding = Binding::of_shard(&spec, &program, checkpoint, shard)?;
     check_heads(&program)?;
     uses::check(&program, &binding)?;
     let rows = settings.rows.max(1);
@@ -117,7 +118,7 @@ pub(super) fn load(
     device
         .prepare(&kernels, &mut |done| progress(GpuLoadProgress::Kernels { done, total }))
         .map_err(|error| device_error(&error, ""))?;
-    let logits = vec![0.0; limits.samples * spec.vocab];
+    let logits = Vec::with_capacity(limits.samples * spec.vocab);
     Ok(GpuModel {
         spec,
         limits,

@@ -3,17 +3,22 @@
 pub mod draws;
 mod joints;
 mod load;
+mod parallel;
+mod part;
 mod pipeline;
+mod rank;
 mod uses;
 mod weights;
 
 use wootz_backend::cache::CacheShape;
 use wootz_backend::model::Pipeline;
-use wootz_backend::step::{Step, StepError, StepLimits};
+use wootz_backend::shard::Shard;
+use wootz_backend::step::{Step, StepLimits};
 use wootz_backend::{BackendError, Model};
 use wootz_spec::ModelSpec;
 
 pub use load::{GpuLoadProgress, GpuSettings};
+pub use parallel::TensorParallel;
 pub use weights::WeightBytes;
 
 use crate::device::{Device, DeviceError, Dispatch, Kernel, Profile, Slice, Work};
@@ -75,7 +80,8 @@ impl GpuModel {
         settings: &GpuSettings,
         progress: &mut dyn FnMut(GpuLoadProgress),
     ) -> Result<GpuModel, BackendError> {
-        load::load(spec, checkpoint, device, settings, progress)
+        let whole = Shard::whole(&spec);
+        load::load(spec, (checkpoint, &whole), device, settings, progress)
     }
 
     /// What its memory is for.
@@ -105,9 +111,7 @@ impl GpuModel {
     /// # Errors
     /// When its page tables are too long, or the device can't be written to.
     fn encode(&mut self, step: &Step, waits: bool) -> Result<(Vec<Dispatch>, StepPlaces), BackendError> {
-        if let Err((found, limit)) = self.data.check(step) {
-            return Err(StepError::TooMany { what: "page-table entries", found, limit }.into());
-        }
+        StepData::check(&self.limits, step)?;
         let buffer = self.step_buffers[self.next_buffer];
         let mut places = self.data.fill(step, self.lowering.route(), buffer);
         let bytes = &self.data.bytes;
@@ -121,6 +125,23 @@ impl GpuModel {
         dispatches.extend(self.lowering.copies(&step.copies, places.copies));
         dispatches.extend(self.lowering.lower(&self.data.tables, &places));
         Ok((dispatches, places))
+    }
+
+    /// Runs a step and waits for it. The answer is how many rows have logits.
+    fn run(&mut self, step: &Step) -> Result<usize, BackendError> {
+        step.validate(&self.limits)?;
+        let (dispatches, places) = self.encode(step, false)?;
+        let submission = self.device.submit(&with_barriers(dispatches), Profile::Whole).map_err(failed)?;
+        self.device.wait(submission).map_err(failed)?;
+        Ok(places.samples)
+    }
+
+    /// The logits of the step that ran last, `[samples, vocab]`.
+    fn read_logits(&mut self, samples: usize, logits: &mut [f32]) -> Result<(), BackendError> {
+        if logits.is_empty() {
+            return Ok(());
+        }
+        self.device.read(self.lowering.logits(samples), bytemuck::cast_slice_mut(logits)).map_err(failed)
     }
 
     /// Where a page of the pool is, for one who copies it to or from so many bytes.
@@ -167,16 +188,12 @@ impl Model for GpuModel {
     }
 
     fn forward(&mut self, step: &Step) -> Result<&[f32], BackendError> {
-        step.validate(&self.limits)?;
-        let (dispatches, places) = self.encode(step, false)?;
-        let submission = self.device.submit(&with_barriers(dispatches), Profile::Whole).map_err(failed)?;
-        self.device.wait(submission).map_err(failed)?;
-        let elements = places.samples * self.spec.vocab;
-        if elements > 0 {
-            let bytes = bytemuck::cast_slice_mut(&mut self.logits[..elements]);
-            self.device.read(self.lowering.logits(places.samples), bytes).map_err(failed)?;
-        }
-        Ok(&self.logits[..elements])
+        let samples = self.run(step)?;
+        let mut logits = std::mem::take(&mut self.logits);
+        logits.resize(samples * self.spec.vocab, 0.0);
+        let read = self.read_logits(samples, &mut logits);
+        self.logits = logits;
+        read.map(|()| self.logits.as_slice())
     }
 
     fn read_page(&mut self, page: u32, bytes: &mut [u8]) -> Result<(), BackendError> {

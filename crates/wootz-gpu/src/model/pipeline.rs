@@ -1,6 +1,7 @@
 //! Steps that follow each other without a wait: tokens are drawn on the device and stay there for the next step.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use wootz_backend::BackendError;
 use wootz_backend::model::Pipeline;
@@ -28,7 +29,7 @@ pub(super) struct Draws {
     last_samples: usize,
     under_way: VecDeque<UnderWay>,
     /// Tables of steps that are over, to be filled again.
-    spare: Vec<DrawTables>,
+    spare: Vec<Arc<DrawTables>>,
     /// Bytes of all of it.
     pub(super) bytes: u64,
 }
@@ -36,7 +37,7 @@ pub(super) struct Draws {
 #[derive(Debug)]
 struct UnderWay {
     submission: Submission,
-    tables: DrawTables,
+    tables: Arc<DrawTables>,
     results: DrawResults,
 }
 
@@ -75,7 +76,7 @@ impl Draws {
             Ok::<_, BackendError>((inputs, results))
         };
         let places = [place()?, place()?, place()?];
-        let (under_way, spare) = (VecDeque::new(), vec![DrawTables::default(); STEP_BUFFERS]);
+        let (under_way, spare) = (VecDeque::new(), Vec::new());
         Ok(Draws { limits: draws, scratch, fed, places, next: 0, last_samples: 0, under_way, spare, bytes })
     }
 
@@ -115,18 +116,34 @@ impl Pipeline for GpuModel {
     }
 
     fn submit(&mut self, step: &Step, draws: &[Draw<'_>]) -> Result<(), BackendError> {
+        let mut tables = self.draws.spare.pop().unwrap_or_default();
+        // Nobody else holds it: it was given back.
+        Arc::make_mut(&mut tables).fill(draws, self.draws.limits.vocab);
+        self.start(step, tables)
+    }
+
+    fn collect(&mut self) -> Result<Vec<Result<Sampled, DrawFailure>>, BackendError> {
+        let tables = self.draws.under_way.front().map(|step| Arc::clone(&step.tables));
+        let drawn = self.end();
+        self.draws.spare.extend(tables);
+        drawn
+    }
+}
+
+impl GpuModel {
+    /// Starts a step, of which tokens are drawn as the tables say: [`Pipeline::submit`].
+    pub(super) fn start(&mut self, step: &Step, tables: Arc<DrawTables>) -> Result<(), BackendError> {
         step.validate_after(&self.limits, self.draws.last_samples)?;
         let waits = step.tokens.iter().any(|&token| pending_sample(token).is_some());
         let (mut dispatches, _) = self.encode(step, waits)?;
         let (inputs, results) = self.draws.places[self.draws.next];
-        let mut tables = self.draws.spare.pop().unwrap_or_default();
-        tables.fill(draws, self.draws.limits.vocab);
+        let samples = tables.samples();
         let mut start = || -> Result<Submission, DeviceError> {
-            if !draws.is_empty() {
+            if samples > 0 {
                 tables.write(&mut *self.device, &inputs)?;
                 let previous = self.draws.previous();
                 let places = (&inputs, &self.draws.scratch, &results);
-                let logits = self.lowering.logits(draws.len());
+                let logits = self.lowering.logits(samples);
                 dispatches.extend(tables.dispatches(self.draws.limits.vocab, logits, places, previous));
             }
             self.device.submit(&with_barriers(std::mem::take(&mut dispatches)), Profile::Whole)
@@ -134,17 +151,16 @@ impl Pipeline for GpuModel {
         let submission = start().map_err(failed)?;
         self.next_buffer = (self.next_buffer + 1) % STEP_BUFFERS;
         self.draws.next = (self.draws.next + 1) % STEP_BUFFERS;
-        self.draws.last_samples = draws.len();
+        self.draws.last_samples = samples;
         self.draws.under_way.push_back(UnderWay { submission, tables, results });
         Ok(())
     }
 
-    fn collect(&mut self) -> Result<Vec<Result<Sampled, DrawFailure>>, BackendError> {
+    /// Waits for the oldest step that was started: [`Pipeline::collect`].
+    pub(super) fn end(&mut self) -> Result<Vec<Result<Sampled, DrawFailure>>, BackendError> {
         let UnderWay { submission, tables, results } =
             self.draws.under_way.pop_front().expect("a step is under way");
-        let ended = self.device.wait(submission);
-        let drawn = ended.and_then(|_| tables.read(&mut *self.device, &results));
-        self.draws.spare.push(tables);
-        drawn.map_err(failed)
+        self.device.wait(submission).map_err(failed)?;
+        tables.read(&mut *self.device, &results).map_err(failed)
     }
 }

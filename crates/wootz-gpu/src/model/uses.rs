@@ -2,8 +2,8 @@
 
 use wootz_backend::ops::{Op, Program, Weight};
 use wootz_backend::{BackendError, Binding};
-use wootz_weights::Tensor;
 
+use super::part::Part;
 use crate::kernels::embedding::Embed;
 use crate::kernels::matrix::MatrixFormat;
 use crate::lower::matmul;
@@ -34,6 +34,7 @@ impl Uses {
                     uses.vectors.extend(op.projections().filter_map(|projection| projection.bias));
                 }
                 Op::Rope { .. } | Op::KvWrite { .. } | Op::Attention { .. } | Op::GatherAdd { .. } => {}
+                Op::AllReduce { .. } => {}
             }
         }
         for list in [&mut uses.tables, &mut uses.factors, &mut uses.vectors] {
@@ -55,8 +56,8 @@ impl Uses {
 /// Refuses matrices that no kernel reads.
 pub fn check(program: &Program, binding: &Binding) -> Result<(), BackendError> {
     let uses = Uses::of(program);
-    let refuse = |tensor: &Tensor, possible: &str| BackendError::NoKernel {
-        what: format!("tensor {} {:?} of type {}", tensor.name, tensor.shape, tensor.kind),
+    let refuse = |part: &Part<'_>, possible: &str| BackendError::NoKernel {
+        what: format!("tensor {} {:?} of type {}", part.name(), part.shape(), part.kind()),
         possible: possible.to_owned(),
     };
     let ggml = |format: &MatrixFormat| matches!(format, MatrixFormat::Ggml(_));
@@ -64,12 +65,12 @@ pub fn check(program: &Program, binding: &Binding) -> Result<(), BackendError> {
         crate::formats::readable().filter(ggml).map(|format| format.to_string()).collect();
     let possible = format!("matrices of {}", readable.join(", "));
     for weight in uses.matrices() {
-        let tensor = binding.tensor(weight);
-        let format = MatrixFormat::Ggml(tensor.kind);
-        let multiplied = !uses.factors.contains(&weight) || matmul::covers(format, tensor.columns());
+        let part = Part::of(binding, weight);
+        let format = MatrixFormat::Ggml(part.kind());
+        let multiplied = !uses.factors.contains(&weight) || matmul::covers(format, part.columns());
         let looked_up = !uses.tables.contains(&weight) || Embed::reads(format);
-        if tensor.shape.len() != 2 || !multiplied || !looked_up {
-            return Err(refuse(tensor, &possible));
+        if part.shape().len() != 2 || !multiplied || !looked_up {
+            return Err(refuse(&part, &possible));
         }
     }
     Ok(())

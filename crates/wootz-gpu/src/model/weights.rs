@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use wootz_backend::ops::{Op, Program, Weight};
 use wootz_backend::{BackendError, Binding};
-use wootz_weights::{MappedFile, Tensor, TensorType};
+use wootz_weights::{MappedFile, TensorType};
 
 use super::device_error;
 use super::joints::{Joined, joined};
+use super::part::Part;
 use super::uses::Uses;
 use crate::device::{BufferId, Command, Device, Family, Profile, Slice};
 use crate::kernels::copy::{Convert, Number};
@@ -64,17 +65,17 @@ pub fn load(
     let mut loader =
         Loader { device, files, own, writes: Vec::new(), reserved: HashMap::new(), staging: None };
     let mut weights = empty(program.weights.len());
-    let joints =
-        loader.reserve(joined(program, binding, |weight| loader.packing(binding.tensor(weight))), binding);
+    let joints = loader
+        .reserve(joined(program, binding, |weight| loader.packing(&Part::of(binding, weight))), binding);
     let mut bytes = WeightBytes::default();
     let mut placed = Vec::new();
     for weight in uses.matrices() {
-        let tensor = binding.tensor(weight);
+        let part = Part::of(binding, weight);
         for (place, what) in
-            loader.places(weight, tensor, (uses.tables.contains(&weight), uses.factors.contains(&weight)))
+            loader.places(weight, &part, (uses.tables.contains(&weight), uses.factors.contains(&weight)))
         {
             if matches!(place, Place::File(_)) {
-                bytes.mapped += tensor.bytes.len() as u64;
+                bytes.mapped += part.length() as u64;
             }
             placed.push((weight, place, what));
         }
@@ -179,16 +180,16 @@ impl Loader<'_> {
     fn places(
         &mut self,
         weight: Weight,
-        tensor: &Tensor,
+        part: &Part<'_>,
         (is_table, is_factor): (bool, bool),
     ) -> Vec<(Place, &'static [Use])> {
         if !is_factor {
-            return vec![(self.place(weight, tensor, Use::Table), &[Use::Table])];
+            return vec![(self.place(weight, part, Use::Table), &[Use::Table])];
         }
-        match (self.place(weight, tensor, Use::Factor), is_table) {
+        match (self.place(weight, part, Use::Factor), is_table) {
             (place, false) => vec![(place, &[Use::Factor])],
             (place @ Place::Packed(..), true) => {
-                vec![(place, &[Use::Factor]), (self.place(weight, tensor, Use::Table), &[Use::Table])]
+                vec![(place, &[Use::Factor]), (self.place(weight, part, Use::Table), &[Use::Table])]
             }
             (place, true) => vec![(place, &[Use::Table, Use::Factor])],
         }
@@ -203,14 +204,14 @@ impl Loader<'_> {
         weights: &mut Weights,
     ) -> Result<(), BackendError> {
         let packed = placed.iter().filter(|(_, place, _)| matches!(place, Place::Packed(..)));
-        let staged = packed.map(|(weight, ..)| binding.tensor(*weight).bytes.len()).max();
+        let staged = packed.map(|(weight, ..)| Part::of(binding, *weight).length()).max();
         if let Some(length) = staged {
             let buffer = self.device.allocate(length, "a matrix that is being packed");
             let buffer = buffer.map_err(|error| device_error(&error, REMEDY))?;
             self.staging = Some(Slice { buffer, offset: 0, length });
         }
         for (weight, place, uses) in placed {
-            let matrix = self.matrix(binding.tensor(weight), place, own)?;
+            let matrix = self.matrix(&Part::of(binding, weight), place, own)?;
             for what in uses {
                 match what {
                     Use::Table => weights.tables[weight.0] = Some(matrix),
@@ -224,22 +225,22 @@ impl Loader<'_> {
         Ok(())
     }
 
-    fn place(&mut self, weight: Weight, tensor: &Tensor, what: Use) -> Place {
-        match self.way(tensor, what) {
-            Way::InFile => Place::File(tensor.file.clone()),
-            Way::Copied => Place::Copied(self.own.take(tensor.bytes.len())),
-            Way::Half => Place::Half(self.own.take(2 * tensor.elements()), tensor.file.clone()),
-            Way::Packed(packing) => {
-                let bytes = Pack::bytes(packing, tensor.rows(), tensor.columns());
+    fn place(&mut self, weight: Weight, part: &Part<'_>, what: Use) -> Place {
+        match (self.way(part, what), part.in_file()) {
+            (Way::InFile, Some(tensor)) => Place::File(tensor.file.clone()),
+            (Way::Half, Some(tensor)) => Place::Half(self.own.take(2 * part.elements()), tensor.file.clone()),
+            (Way::Packed(packing), _) => {
+                let bytes = Pack::bytes(packing, part.rows(), part.columns());
                 let reserved = self.reserved.get(&weight).copied();
                 Place::Packed(reserved.unwrap_or_else(|| self.own.take(bytes)), packing)
             }
+            (Way::InFile | Way::Half | Way::Copied, _) => Place::Copied(self.own.take(part.length())),
         }
     }
 
     /// How a matrix that is multiplied with is packed, if it is.
-    fn packing(&self, tensor: &Tensor) -> Option<Packing> {
-        match self.way(tensor, Use::Factor) {
+    fn packing(&self, part: &Part<'_>) -> Option<Packing> {
+        match self.way(part, Use::Factor) {
             Way::Packed(packing) => Some(packing),
             _ => None,
         }
@@ -270,16 +271,17 @@ impl Loader<'_> {
         }
     }
 
-    fn way(&self, tensor: &Tensor, what: Use) -> Way {
+    fn way(&self, part: &Part<'_>, what: Use) -> Way {
         let facts = self.device.facts();
+        let (format, kind) = (MatrixFormat::Ggml(part.kind()), part.kind());
         if facts.register_factors {
-            let packing = Pack::packing(MatrixFormat::Ggml(tensor.kind), tensor.columns());
+            let packing = Pack::packing(format, part.columns());
             return packing.filter(|_| what == Use::Factor).map_or(Way::Copied, Way::Packed);
         }
-        let alignment = MatrixFormat::Ggml(tensor.kind).alignment().max(facts.offset_alignment);
-        let aligned = tensor.bytes.start.is_multiple_of(alignment);
+        let alignment = format.alignment().max(facts.offset_alignment);
+        let aligned = part.in_file().is_some_and(|tensor| tensor.bytes.start.is_multiple_of(alignment));
         let emulates_bf16 = matches!(facts.family, Family::Apple(7 | 8));
-        match tensor.kind {
+        match kind {
             TensorType::BF16 if emulates_bf16 && aligned => Way::Half,
             _ if aligned => Way::InFile,
             _ => Way::Copied,
@@ -306,30 +308,30 @@ impl Loader<'_> {
         Ok(own)
     }
 
-    fn matrix(&mut self, tensor: &Tensor, place: Place, own: Slice) -> Result<StoredMatrix, BackendError> {
-        let (rows, columns) = (tensor.rows(), tensor.columns());
+    fn matrix(&mut self, part: &Part<'_>, place: Place, own: Slice) -> Result<StoredMatrix, BackendError> {
+        let (rows, columns) = (part.rows(), part.columns());
         let (kind, data) = match place {
-            Place::File(file) => (tensor.kind, self.in_file(&file, tensor)?),
+            Place::File(file) => (part.kind(), self.in_file(&file, part)?),
             Place::Copied(offset) => {
-                let to = own.part(offset, tensor.bytes.len());
-                self.device.write(to, tensor.data()).map_err(|error| device_error(&error, REMEDY))?;
-                (tensor.kind, to)
+                let to = own.part(offset, part.length());
+                self.device.write(to, &part.data()).map_err(|error| device_error(&error, REMEDY))?;
+                (part.kind(), to)
             }
             Place::Half(offset, file) => {
-                let (input, out) = (self.in_file(&file, tensor)?, own.part(offset, 2 * tensor.elements()));
-                self.convert_to_half(tensor, input, out)?;
+                let (input, out) = (self.in_file(&file, part)?, own.part(offset, 2 * part.elements()));
+                self.convert_to_half(part.elements(), input, out)?;
                 (TensorType::F16, out)
             }
             Place::Packed(offset, packing) => {
-                return self.pack(tensor, own.part(offset, Pack::bytes(packing, rows, columns)));
+                return self.pack(part, own.part(offset, Pack::bytes(packing, rows, columns)));
             }
         };
         StoredMatrix::ggml(kind, rows, columns, data)
-            .map_err(|error| BackendError::Load { reason: format!("tensor {}: {error}", tensor.name) })
+            .map_err(|error| BackendError::Load { reason: format!("tensor {}: {error}", part.name()) })
     }
 
     /// The bytes of a tensor in its file, which is mapped once.
-    fn in_file(&mut self, file: &Arc<MappedFile>, tensor: &Tensor) -> Result<Slice, BackendError> {
+    fn in_file(&mut self, file: &Arc<MappedFile>, part: &Part<'_>) -> Result<Slice, BackendError> {
         let buffer = match self.files.get(file.path()) {
             Some(buffer) => *buffer,
             None => {
@@ -338,25 +340,26 @@ impl Loader<'_> {
                 buffer
             }
         };
+        let tensor = part.in_file().expect("only what lies together in a file is read there");
         Ok(Slice { buffer, offset: tensor.bytes.start, length: tensor.bytes.len() })
     }
 
-    fn pack(&mut self, tensor: &Tensor, out: Slice) -> Result<StoredMatrix, BackendError> {
+    fn pack(&mut self, part: &Part<'_>, out: Slice) -> Result<StoredMatrix, BackendError> {
         let staging = self.staging.expect("memory was set aside for the largest matrix");
-        let data = staging.part(0, tensor.bytes.len());
-        let matrix = StoredMatrix::ggml(tensor.kind, tensor.rows(), tensor.columns(), data);
+        let data = staging.part(0, part.length());
+        let matrix = StoredMatrix::ggml(part.kind(), part.rows(), part.columns(), data);
         let matrix = matrix
-            .map_err(|error| BackendError::Load { reason: format!("tensor {}: {error}", tensor.name) })?;
+            .map_err(|error| BackendError::Load { reason: format!("tensor {}: {error}", part.name()) })?;
         let (dispatch, packed) = Pack { matrix, out }.dispatch();
-        let written = self.device.write(data, tensor.data());
+        let written = self.device.write(data, &part.data());
         let submitted =
             written.and_then(|()| self.device.submit(&[Command::Dispatch(dispatch)], Profile::Whole));
         let done = submitted.and_then(|submission| self.device.wait(submission));
         done.map(|_| packed).map_err(|error| device_error(&error, "the tensor could not be packed"))
     }
 
-    fn convert_to_half(&mut self, tensor: &Tensor, input: Slice, out: Slice) -> Result<(), BackendError> {
-        let (from, to, count) = (Number::BF16, Number::F16, tensor.elements());
+    fn convert_to_half(&mut self, count: usize, input: Slice, out: Slice) -> Result<(), BackendError> {
+        let (from, to) = (Number::BF16, Number::F16);
         let convert = Command::Dispatch(Convert { from, to, count, input, out }.dispatch());
         let submitted = self.device.submit(&[convert], Profile::Whole);
         let done = submitted.and_then(|submission| self.device.wait(submission));

@@ -18,6 +18,7 @@ use wootz_spec::ModelSpec;
 
 use super::Wrapped;
 use super::fixture::{Expected, fixtures, load};
+use super::parallel::{parallel, ranks};
 
 /// A model whose device does not draw.
 struct WithoutPipeline(GpuModel);
@@ -129,6 +130,22 @@ fn steps_without_a_wait_give_the_answers_of_steps_with_one() {
     assert_eq!(most.load(Ordering::Relaxed), 2, "steps under way together");
     for (which, (found, expected)) in piped.into_iter().zip(waited).enumerate() {
         assert_alike(&found.unwrap(), &expected.unwrap(), which);
+    }
+}
+
+/// Each rank draws for itself, and they go on with the same tokens: a step would fail where they did not.
+#[test]
+fn two_ranks_give_the_answers_of_one_device() {
+    let folder = fixtures().join("models/qwen2");
+    let requests = requests(&Expected::read(&folder).prompt);
+    let one = load(&folder, Box::new(Wrapped::new(Arc::default())), Answers::Reproducible);
+    let expected = answers(Box::new(one), &requests);
+    let found = answers(Box::new(parallel(&folder, ranks(2), Answers::Reproducible)), &requests);
+    for (which, (found, expected)) in found.into_iter().zip(expected).enumerate() {
+        let ids = |answer: Result<Vec<Sampled>, EngineError>| -> Vec<u32> {
+            answer.unwrap().iter().map(|sampled| sampled.token).collect()
+        };
+        assert_eq!(ids(found), ids(expected), "request {which}");
     }
 }
 

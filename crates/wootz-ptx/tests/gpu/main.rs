@@ -4,6 +4,7 @@
 //! where there is no Rust: `cargo xtask gpu-test` packs it with what it reads. Fixtures are looked for in the working
 //! folder first.
 
+mod groups;
 mod kernels;
 mod models;
 
@@ -29,12 +30,13 @@ fn open() -> Result<Cuda, String> {
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
-    // One GPU: what runs beside another test would only wait for it.
+    // What runs beside another test would only wait for it.
     arguments.test_threads = Some(1);
     let trials = match open() {
         Ok(device) => {
             let device = Shared(Arc::new(Mutex::new(device)));
-            kernels::trials(&device).into_iter().chain(models::trials()).collect()
+            let one = kernels::trials(&device).into_iter().chain(models::trials());
+            one.chain(groups::trials()).collect()
         }
         Err(reason) => {
             eprintln!("nothing can be tested: {reason}");

@@ -2,7 +2,7 @@
 
 #[path = "../../../wootz-backend/tests/truth/fixture.rs"]
 #[allow(dead_code)] // the backend's tests use what is not used here
-mod truth;
+pub mod truth;
 
 use std::path::{Path, PathBuf};
 
@@ -20,9 +20,10 @@ use wootz_weights::Checkpoint;
 
 /// Logits may be off by this share of the greatest. Matrices of these models are f32, but matrix kernels multiply f16
 /// tiles on some paths (eleven bits, so 5e-4 a product at most, and sums average), and the cache is f16.
-const TOLERANCE: f32 = 5e-3;
+pub const TOLERANCE: f32 = 5e-3;
 
-type Check = Result<(), Failed>;
+/// What a test finds.
+pub type Check = Result<(), Failed>;
 
 /// A test for each model and each thing that has to hold for it.
 pub fn trials() -> Vec<Trial> {
@@ -47,12 +48,14 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
-fn shipped(file: &str) -> PathBuf {
+/// A model that ships with the program.
+pub fn shipped(file: &str) -> PathBuf {
     let here = Path::new("models").join(file);
     if here.exists() { here } else { Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models").join(file) }
 }
 
-fn load(path: &Path, answers: Answers) -> Result<GpuModel, Failed> {
+/// A model on the first GPU.
+pub fn load(path: &Path, answers: Answers) -> Result<GpuModel, Failed> {
     let checkpoint = Checkpoint::open(path)?;
     let spec = ModelSpec::from_config(&checkpoint.config()?)?;
     let pages = pages_for(spec.context.min(2048)).max(16);
@@ -78,7 +81,7 @@ fn matches_the_reference(folder: &Path) -> Check {
 }
 
 /// Forty tokens that are likely to be likely.
-fn prompt() -> Vec<u32> {
+pub fn prompt() -> Vec<u32> {
     (0..40).map(|place| (place * 37 + 11) % 90).collect()
 }
 

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use wootz_backend::model::Model;
-use wootz_gpu::model::GpuModel;
 
 use super::workload::Workload;
 use crate::failure::Failure;
+use crate::gpu::OnGpus;
 use crate::table::{Align, Table, bytes, count};
 
 /// A workload's last step.
@@ -36,8 +35,8 @@ pub struct KernelTime {
 
 impl StepProfile {
     /// The last step of a workload that has just run, once more with a clock around each launch.
-    pub fn new(workload: Workload, model: &mut GpuModel) -> Result<StepProfile, Failure> {
-        let steps = workload.steps_of(workload.length(), &model.limits());
+    pub fn new(workload: Workload, model: &mut OnGpus) -> Result<StepProfile, Failure> {
+        let steps = workload.steps_of(workload.length(), &model.model().limits());
         let mut kernels: BTreeMap<String, KernelTime> = BTreeMap::new();
         for launch in steps.last().map_or_else(|| Ok(Vec::new()), |step| model.profile(step))? {
             let name = format!("{:?}", launch.kernel);

@@ -76,8 +76,8 @@ pub struct BenchArguments {
     /// Measure nothing: list what each kernel has to move and compute, and the best speed that a chip allows
     #[arg(long, conflicts_with_all = ["threads", "repeats", "no_limits"])]
     plan: bool,
-    /// Where the model runs: cpu, metal (on a Mac), cuda or cuda:1 (NVIDIA GPUs, in builds for them) or emulator [default: as
-    /// for `wootz run`]; with --plan a chip (m4-max, m1-pro-14, …) or all of them
+    /// Where the model runs: cpu, metal (on a Mac), cuda, cuda:1 or cuda:0,1 (NVIDIA GPUs, in builds for them) or emulator
+    /// [default: as for `wootz run`]; with --plan a chip (m4-max, m1-pro-14, …) or all of them
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
     /// On a GPU: also list what each kernel of a step took, beside the bytes and operations that it had to move and do
@@ -252,16 +252,16 @@ fn on_gpu(
     let rows = if device == DeviceName::Emulator { ROWS } else { GPU_ROWS };
     let settings =
         GpuSettings { pages, rows, samples, choices: device::known(gpu.facts()), ..Default::default() };
-    let facts = gpu.facts().clone();
+    let (facts, count) = (gpu.facts().clone(), gpu.count());
+    let several = if count > 1 { format!("{count} ") } else { String::new() };
     let mut model = loading::load_on_gpu(spec.clone(), checkpoint, gpu, &settings)?;
     let measurements = workloads.len() * arguments.repeats as usize;
     let bar = terminal::progress_bar(terminal::COUNTED, measurements as u64);
-    let weights = model.memory().weights;
     let mut report = Report {
         model: checkpoint.path().display().to_string(),
         architecture: spec.architecture.clone(),
-        weight_bytes: (weights.mapped + weights.own) as usize,
-        instructions: format!("{} ({})", facts.name, facts.driver),
+        weight_bytes: model.weight_bytes() as usize,
+        instructions: format!("{several}{} ({})", facts.name, facts.driver),
         limits: Vec::new(),
         results: Vec::new(),
         profiles: Vec::new(),
@@ -269,7 +269,7 @@ fn on_gpu(
     };
     for &workload in workloads {
         bar.set_message(workload.name());
-        report.results.push(measure(workload, &mut model, arguments.repeats, &bar)?);
+        report.results.push(measure(workload, model.model(), arguments.repeats, &bar)?);
         if arguments.profile {
             report.profiles.push(StepProfile::new(workload, &mut model)?);
         }

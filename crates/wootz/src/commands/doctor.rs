@@ -54,7 +54,7 @@ pub struct DoctorArguments {
 /// Examines, prints, and keeps the verdict.
 pub fn run(arguments: &DoctorArguments) -> Result<(), Failure> {
     let name = arguments.device.unwrap_or_else(DeviceName::gpu);
-    let Some(mut device) = name.open(None)? else {
+    let Some(mut device) = name.open_one(None)? else {
         return Err(Failure::Usage("the processor has no kernels to examine: --device names a GPU".into()));
     };
     let model = arguments.model.as_deref().map(Examined::open).transpose()?;

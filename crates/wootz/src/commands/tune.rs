@@ -11,6 +11,7 @@ use wootz_weights::Checkpoint;
 
 use crate::device::{self, DeviceName, DeviceParser};
 use crate::failure::Failure;
+use crate::gpu::{Gpus, OnGpus};
 use crate::loading::{self, load_on_gpu};
 use crate::model_path;
 use crate::table::{Align, Table};
@@ -50,7 +51,7 @@ pub fn run(arguments: &TuneArguments) -> Result<(), Failure> {
     let checkpoint = Checkpoint::open(&path)?;
     let spec = loading::spec(&checkpoint)?;
     let name = arguments.device.unwrap_or_else(DeviceName::gpu);
-    let Some(gpu) = name.open(None)? else {
+    let Some(gpu) = name.open_one(None)? else {
         return Err(Failure::Usage(
             "the processor's kernels are chosen by its instruction set: nothing to tune".into(),
         ));
@@ -67,7 +68,9 @@ pub fn run(arguments: &TuneArguments) -> Result<(), Failure> {
         choices: Choices { winners: Default::default(), ..known.clone() },
         ..Default::default()
     };
-    let mut model = load_on_gpu(spec, &checkpoint, gpu, &settings)?;
+    let OnGpus::One(mut model) = load_on_gpu(spec, &checkpoint, Gpus::One(gpu), &settings)? else {
+        return Err(Failure::new("kernels are measured on one GPU"));
+    };
     let bar = terminal::progress_bar(terminal::COUNTED, 0);
     let settings = TuneSettings { rows, repeats: arguments.repeats.into() };
     let trials = tune(&mut model, &settings, &mut |shape, done, total| {

@@ -110,6 +110,8 @@ impl Reference {
                 let attend = Attend { layer, heads: query_heads, scale, span };
                 self.write(out, |this, out| attention(&this.pool, step, attend, this.buffer(query), out));
             }
+            // The only rank of a group of one.
+            Op::AllReduce { .. } => {}
             &Op::GatherAdd { residual, input, out } => {
                 let width = self.width(out);
                 self.write(out, |this, out| {

@@ -1,0 +1,193 @@
+//! Models on two GPUs, beside references, the CPU's tokens and one GPU; and what becomes of a group when a GPU fails.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use libtest_mimic::{Failed, Trial};
+use wootz_backend::Model;
+use wootz_backend::cache::pages_for;
+use wootz_backend::model::Pipeline;
+use wootz_backend::sampling::{Draw, Logprobs, SamplingSettings};
+use wootz_backend::step::{Step, pending};
+use wootz_gpu::collective::Ranks;
+use wootz_gpu::cuda::Cuda;
+use wootz_gpu::device::{
+    BufferId, Command, Device, DeviceError, DeviceFacts, Kernel, Profile, Slice, Submission, Timing,
+};
+use wootz_gpu::model::{GpuSettings, TensorParallel};
+use wootz_gpu::select::Answers;
+use wootz_spec::ModelSpec;
+use wootz_weights::{Checkpoint, MappedFile};
+
+use super::models::{Check, TOLERANCE, load as on_one, prompt, shipped, truth};
+use truth::{Expected, distance, greedy, likeliest, logits, pages_may_be_copied, reference, step};
+
+/// The tests, where there are two GPUs and NCCL.
+pub fn trials() -> Vec<Trial> {
+    if !wootz_gpu::cuda::has(1) {
+        return vec![Trial::test("two GPUs are needed", || Ok(())).with_ignored_flag(true)];
+    }
+    let mut trials: Vec<Trial> = Vec::new();
+    let mut add = |what: &str, path: &Path, check: fn(&Path) -> Check| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let path = path.to_owned();
+        trials.push(Trial::test(format!("groups::{what}::{name}"), move || check(&path)));
+    };
+    for name in ["llama", "llama_bias", "qwen2", "qwen3"] {
+        add("reference", &truth::fixtures().join("models").join(name), matches_the_reference);
+    }
+    for file in ["tales-7m.Q8_0.gguf", "tales-46m.Q4_K_M.gguf"] {
+        add("one", &shipped(file), agrees_with_one);
+        add("ahead", &shipped(file), goes_ahead);
+        add("copies", &shipped(file), goes_on_in_copied_pages);
+    }
+    add("failure", &shipped("tales-7m.Q8_0.gguf"), ends_when_a_gpu_fails);
+    trials
+}
+
+fn group() -> Result<Ranks, Failed> {
+    Ok(Cuda::group(&[0, 1], &wootz_ptx::programs())?)
+}
+
+fn load(path: &Path, ranks: Ranks, answers: Answers) -> Result<TensorParallel, Failed> {
+    let checkpoint = Checkpoint::open(path)?;
+    let spec = ModelSpec::from_config(&checkpoint.config()?)?;
+    let pages = pages_for(spec.context.min(2048)).max(16);
+    let settings = GpuSettings { pages, rows: 64, samples: 64, answers, ..GpuSettings::default() };
+    Ok(TensorParallel::load(&spec, &checkpoint, ranks, &settings, &mut |_| ())?)
+}
+
+fn matches_the_reference(folder: &Path) -> Check {
+    let expected = Expected::read(folder);
+    let precision = wootz_backend::cpu::reference::CachePrecision::F16;
+    let rounded = logits(&mut reference(folder, precision), &expected.prompt);
+    for answers in [Answers::Fastest, Answers::Reproducible] {
+        let mut model = load(folder, group()?, answers)?;
+        let off = distance(&logits(&mut model, &expected.prompt), &rounded);
+        if off >= TOLERANCE {
+            return Err(format!("{answers:?}: logits are off by {off:e}").into());
+        }
+        let found = greedy(&mut model, &expected.prompt, expected.greedy.len());
+        if found != expected.greedy {
+            return Err(format!("{answers:?}: {found:?} instead of {:?}", expected.greedy).into());
+        }
+    }
+    Ok(())
+}
+
+fn agrees_with_one(path: &Path) -> Check {
+    let (mut one, mut two) = (on_one(path, Answers::Fastest)?, load(path, group()?, Answers::Fastest)?);
+    let off = distance(&logits(&mut two, &prompt()), &logits(&mut one, &prompt()));
+    let (found, expected) = (greedy(&mut two, &prompt(), 64), greedy(&mut one, &prompt(), 64));
+    if off >= TOLERANCE || found != expected {
+        return Err(format!("logits are off by {off:e}; {found:?} instead of {expected:?}").into());
+    }
+    Ok(())
+}
+
+/// One answer of `count` tokens, with two steps under way: those that come again are graphs, with the sums in them.
+fn ahead(model: &mut TensorParallel, prompt: &[u32], count: usize) -> Result<Vec<u32>, Failed> {
+    let settings = SamplingSettings::greedy();
+    let draw = Draw { settings: &settings, logprobs: Logprobs::None, context: &[], pending: None, index: 0 };
+    let pipeline: &mut dyn Pipeline = model.pipeline().ok_or("it draws nothing")?;
+    pipeline.submit(&step(prompt, 0, vec![prompt.len() as u32 - 1]), &[draw])?;
+    let mut tokens = Vec::new();
+    for index in 0..count {
+        if index + 1 < count {
+            pipeline.submit(&step(&[pending(0)], prompt.len() + index, vec![0]), &[draw])?;
+        }
+        let drawn = pipeline.collect()?;
+        let token = drawn.first().and_then(|row| row.as_ref().ok()).ok_or("nothing was drawn")?;
+        tokens.push(token.token);
+    }
+    Ok(tokens)
+}
+
+fn goes_ahead(path: &Path) -> Check {
+    let mut model = load(path, group()?, Answers::Fastest)?;
+    let expected = greedy(&mut model, &prompt(), 200);
+    for _ in 0..2 {
+        let found = ahead(&mut model, &prompt(), 200)?;
+        if found != expected {
+            return Err(format!("{found:?} instead of {expected:?}").into());
+        }
+    }
+    Ok(())
+}
+
+fn goes_on_in_copied_pages(path: &Path) -> Check {
+    pages_may_be_copied(&mut load(path, group()?, Answers::Reproducible)?, &prompt());
+    Ok(())
+}
+
+/// A GPU whose submissions fail when it is told to, before anything of them has begun.
+struct Failing {
+    device: Box<dyn Device>,
+    fail: Arc<AtomicBool>,
+}
+
+impl Device for Failing {
+    fn facts(&self) -> &DeviceFacts {
+        self.device.facts()
+    }
+    fn allocate(&mut self, bytes: usize, purpose: &'static str) -> Result<BufferId, DeviceError> {
+        self.device.allocate(bytes, purpose)
+    }
+    fn map(&mut self, file: &Arc<MappedFile>) -> Result<BufferId, DeviceError> {
+        self.device.map(file)
+    }
+    fn release(&mut self, buffer: BufferId) {
+        self.device.release(buffer);
+    }
+    fn write(&mut self, to: Slice, bytes: &[u8]) -> Result<(), DeviceError> {
+        self.device.write(to, bytes)
+    }
+    fn read(&mut self, from: Slice, bytes: &mut [u8]) -> Result<(), DeviceError> {
+        self.device.read(from, bytes)
+    }
+    fn prepare(&mut self, kernels: &[Kernel], progress: &mut dyn FnMut(usize)) -> Result<(), DeviceError> {
+        self.device.prepare(kernels, progress)
+    }
+    fn submit(&mut self, commands: &[Command], profile: Profile) -> Result<Submission, DeviceError> {
+        if self.fail.load(Ordering::Relaxed) {
+            let (device, message) = ("test".to_owned(), "it was told to".to_owned());
+            return Err(DeviceError::Fault { device, kernel: None, message });
+        }
+        self.device.submit(commands, profile)
+    }
+    fn wait(&mut self, submission: Submission) -> Result<Timing, DeviceError> {
+        self.device.wait(submission)
+    }
+}
+
+/// The other GPU waits in a sum, in a graph too, until the group is ended; then the model can be given up and loaded again.
+fn ends_when_a_gpu_fails(path: &Path) -> Check {
+    for graphs in [false, true] {
+        let fail = Arc::new(AtomicBool::new(false));
+        let Ranks { mut devices, group } = group()?;
+        let device = devices.pop().ok_or("a group has two")?;
+        devices.push(Box::new(Failing { device, fail: fail.clone() }));
+        let mut model = load(path, Ranks { devices, group }, Answers::Fastest)?;
+        let last: Step = step(&[5], 40, vec![0]);
+        for _ in 0..if graphs { 4 } else { 0 } {
+            model.forward(&last)?;
+        }
+        fail.store(true, Ordering::Relaxed);
+        let said = match model.forward(&last) {
+            Ok(_) => return Err("a step without one of the GPUs succeeded".into()),
+            Err(error) => error.to_string(),
+        };
+        if !said.contains("GPU 2 of 2") || !said.contains("told to") {
+            return Err(said.into());
+        }
+        if model.forward(&last).is_ok() {
+            return Err("the step after it succeeded".into());
+        }
+        drop(model);
+    }
+    let mut again = load(path, group()?, Answers::Fastest)?;
+    let found = likeliest(again.forward(&step(&prompt(), 0, vec![39]))?);
+    let expected = likeliest(on_one(path, Answers::Fastest)?.forward(&step(&prompt(), 0, vec![39]))?);
+    if found == expected { Ok(()) } else { Err(format!("{found} instead of {expected}").into()) }
+}
