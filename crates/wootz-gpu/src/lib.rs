@@ -24,6 +24,7 @@ pub mod formats;
 pub mod hazards;
 pub mod kernels;
 pub mod lower;
+mod meeting;
 #[cfg(target_os = "macos")]
 pub mod metal;
 pub mod model;

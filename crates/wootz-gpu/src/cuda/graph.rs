@@ -152,6 +152,13 @@ impl Stream {
         captured.finish()
     }
 
+    /// Puts on the device what a graph takes there, before it is started for the first time.
+    pub fn upload(&self, graph: &Graph) -> Result<(), DeviceError> {
+        self.context.make_current()?;
+        // SAFETY: both live, and are of one context.
+        unsafe { sys::cuGraphUpload(graph.executable, self.stream) }.result().map_err(fault)
+    }
+
     /// Starts the launches of a graph after what the stream holds.
     pub fn start(&self, graph: &Graph) -> Result<(), DeviceError> {
         self.context.make_current()?;

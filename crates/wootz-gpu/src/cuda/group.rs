@@ -12,6 +12,7 @@ use libloading::Library;
 use super::driver::{Allocation, Context, Stream};
 use crate::collective::Group;
 use crate::device::DeviceError;
+use crate::meeting::Meeting;
 
 /// The names of the library. It calls itself the first; packages for developers have the second too.
 const NAMES: [&str; 2] = ["libnccl.so.2", "libnccl.so"];
@@ -104,6 +105,8 @@ pub struct Communicators {
     members: Vec<Member>,
     /// `[ranks]`: held while a thread is in the library for this rank.
     inside: Vec<Mutex<()>>,
+    /// Where their threads wait for each other.
+    meeting: Meeting,
     abandoned: AtomicBool,
 }
 
@@ -127,6 +130,7 @@ impl Communicators {
             functions,
             members: members.into_iter().map(Member).collect(),
             inside: gpus.iter().map(|_| Mutex::new(())).collect(),
+            meeting: Meeting::new(gpus.len()),
             abandoned: AtomicBool::new(false),
         };
         group.connect(gpus)?.map_err(failed)?;
@@ -199,6 +203,7 @@ impl Communicators {
     ) -> Result<(), DeviceError> {
         let kernel = || "NCCL's all-reduce".to_owned();
         stream.context.make_current()?;
+        // Held for the call only.
         let _inside = self.inside[rank].lock().unwrap_or_else(PoisonError::into_inner);
         if self.abandoned.load(Ordering::Acquire) {
             return Err(DeviceError::Launch {
@@ -208,6 +213,15 @@ impl Communicators {
         }
         self.enqueue(rank, address, elements, stream)
             .map_err(|reason| DeviceError::Launch { kernel: kernel(), reason })
+    }
+
+    /// Waits for the threads of all ranks.
+    pub fn meet(&self, rank: usize) -> Result<(), DeviceError> {
+        let failed = |_| DeviceError::Group {
+            devices: "the GPUs".to_owned(),
+            reason: "one of them has failed".to_owned(),
+        };
+        self.meeting.add_up(rank, Vec::new()).map(drop).map_err(failed)
     }
 
     /// Waits until no thread is in the library for a rank, as long as that makes sense.
@@ -229,6 +243,7 @@ impl Group for Communicators {
         if self.abandoned.swap(true, Ordering::AcqRel) {
             return;
         }
+        self.meeting.abandon();
         (0..self.members.len()).for_each(|rank| self.wait_outside(rank));
         for member in self.members.clone() {
             let abort = self.functions.abort;

@@ -180,6 +180,23 @@ impl Cuda {
         builder.finish()
     }
 
+    /// The same while no GPU of the group waits for another. The driver may wait for all GPUs where it allocates, which making a
+    /// graph and starting it for the first time do; if one of them waited for a sum that this one has not begun, both would
+    /// wait for ever. All ranks come here with the same list of their steps.
+    fn build_together(
+        &mut self,
+        commands: &[Command],
+        (group, rank): (&Communicators, usize),
+    ) -> Result<Graph, DeviceError> {
+        self.work.synchronize()?;
+        group.meet(rank)?;
+        let graph = self.build(commands)?;
+        self.work.upload(&graph)?;
+        self.work.synchronize()?;
+        group.meet(rank)?;
+        Ok(graph)
+    }
+
     /// Starts commands, as a graph where they have come before.
     fn start(&mut self, commands: &[Command]) -> Result<(), DeviceError> {
         let key = match self.graphs.next(commands) {
@@ -187,7 +204,10 @@ impl Cuda {
             Next::Build(key) => key,
             Next::Launch => return self.launch_all(commands),
         };
-        let graph = self.build(commands)?;
+        let graph = match self.group.clone() {
+            None => self.build(commands)?,
+            Some((group, rank)) => self.build_together(commands, (&group, rank))?,
+        };
         self.work.start(self.graphs.keep(key, commands, graph))
     }
 }

@@ -8,7 +8,6 @@
 //! by name. Where kernels are checked, so are the barriers between them.
 
 mod libraries;
-mod meeting;
 mod memory;
 mod run;
 
@@ -24,8 +23,8 @@ use crate::device::{
     Access, BufferId, Command, Device, DeviceError, DeviceFacts, Family, Kernel, Profile, Slice, Submission,
     Timing,
 };
+use crate::meeting::{Meeting, Seat};
 use libraries::Libraries;
-use meeting::{Meeting, Seat};
 use memory::Memory;
 
 /// The device's name in messages.

@@ -6,12 +6,12 @@ use half::f16;
 use msl::emulator::{Binding, Counts, FaultKind, Mode, Schedule};
 
 use super::libraries::Libraries;
-use super::meeting::{NoSum, Seat};
 use super::memory::Memory;
 use super::{Checks, EmulatorSettings, fault};
 use crate::collective::AllReduce;
 use crate::device::{Argument, Command, DeviceError, Dispatch, Kernel, Profile, Timing};
 use crate::hazards::Hazards;
+use crate::meeting::{NoSum, Seat};
 use crate::product::MatrixProduct;
 
 /// Runs commands to their end, or to the first fault.

@@ -75,14 +75,17 @@ impl Rank {
     ) -> Result<(Rank, Answer<()>), BackendError> {
         let (jobs, queue) = mpsc::channel::<Job>();
         let (send, answer) = mpsc::channel();
-        let who = name.clone();
+        let (who, company) = (name.clone(), health.clone());
         let work = move || {
             let loaded = catch_unwind(AssertUnwindSafe(load)).unwrap_or_else(|panic| {
                 Err(BackendError::Load { reason: format!("{who}: {}", words(panic.as_ref())) })
             });
             let (loaded, model) = match loaded {
                 Ok(model) => (Ok(()), Some(model)),
-                Err(error) => (Err(error), None),
+                Err(error) => {
+                    company.fail(format!("{who}: {error}"));
+                    (Err(error), None)
+                }
             };
             // Nobody listens when another rank could not be loaded.
             let _ = send.send(loaded);

@@ -1,4 +1,5 @@
-//! Where emulators of a group meet: sums in the memory of this process.
+//! Where the threads of a group's devices meet: emulators add up there what they have, and NVIDIA's GPUs wait for each other
+//! where they must not run ahead.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
