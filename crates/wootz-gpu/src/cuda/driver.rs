@@ -8,8 +8,7 @@ use std::sync::Arc;
 use cudarc::driver::result::{self, DriverError};
 use cudarc::driver::sys;
 
-use super::programs::Function;
-use crate::device::{DeviceError, Grid};
+use crate::device::DeviceError;
 
 /// The name in errors about a GPU that is not there.
 const NAME: &str = "CUDA";
@@ -236,26 +235,6 @@ impl Stream {
         // SAFETY: the caller has checked that the device's range is there; it is waited for before the borrow ends.
         unsafe { result::memcpy_dtoh_async(bytes, from, self.stream) }.map_err(fault)?;
         self.synchronize()
-    }
-
-    /// Starts a kernel. `values` are its parameters, each in words of eight bytes.
-    pub fn launch(
-        &self,
-        function: &Function,
-        grid: Grid,
-        values: &mut [Vec<u64>],
-    ) -> Result<(), DeviceError> {
-        self.context.make_current()?;
-        let mut parameters: Vec<*mut c_void> =
-            values.iter_mut().map(|value| value.as_mut_ptr().cast::<c_void>()).collect();
-        let [x, y, z] = grid.threadgroups;
-        let [tx, ty, tz] = grid.threads;
-        // SAFETY: the function's module is loaded; there is a value for each of its parameters, of the parameter's size
-        // (the caller checks kinds, and argument structs are declared once for both sides). The driver copies them.
-        unsafe {
-            result::launch_kernel(function.entry.0, (x, y, z), (tx, ty, tz), 0, self.stream, &mut parameters)
-        }
-        .map_err(fault)
     }
 
     /// Notes in `event` when what the stream holds so far has ended.

@@ -11,6 +11,7 @@ mod driver;
 mod graph;
 mod graphs;
 mod group;
+mod launch;
 mod library;
 mod memory;
 mod programs;
@@ -32,6 +33,7 @@ use driver::{Context, Event, Stream};
 use graph::{Graph, GraphBuilder};
 use graphs::{Graphs, Next};
 use group::Communicators;
+use launch::Begin;
 use library::MatrixLibrary;
 use memory::Memory;
 pub use programs::Program;
@@ -141,7 +143,7 @@ impl Cuda {
             work: &self.work,
         };
         let mut dispatches = commands.iter().filter_map(Command::dispatch);
-        dispatches.try_for_each(|dispatch| launches.launch(dispatch, &self.work))
+        dispatches.try_for_each(|dispatch| launches.launch(dispatch, &self.work, Begin::AfterAll))
     }
 
     /// The same launches as a graph.
@@ -156,14 +158,7 @@ impl Cuda {
         // What a library launches is known only by watching it.
         let watched = |dispatch: &Dispatch| !dispatch.kernel.source.is_compiled();
         if commands.iter().filter_map(Command::dispatch).any(watched) {
-            return self.work.capture(|| {
-                let stages = commands.split(|command| *command == Command::Barrier);
-                stages.into_iter().try_for_each(|stage| {
-                    let dispatches: Vec<&Dispatch> = stage.iter().filter_map(Command::dispatch).collect();
-                    self.branches
-                        .spread(&self.work, &dispatches, |dispatch, stream| launches.launch(dispatch, stream))
-                })
-            });
+            return self.work.capture(|| launches.launch_spread(commands, &self.branches));
         }
         let mut builder = GraphBuilder::new(&self.context)?;
         for command in commands {
@@ -222,8 +217,23 @@ struct Launches<'a> {
 }
 
 impl Launches<'_> {
+    /// Puts commands into the stream, and into branches of it what stands between the same barriers.
+    fn launch_spread(&mut self, commands: &[Command], branches: &Branches) -> Result<(), DeviceError> {
+        // Whether the stream holds a kernel of ours last, and nothing beside it.
+        let mut follows = false;
+        for stage in commands.split(|command| *command == Command::Barrier) {
+            let dispatches: Vec<&Dispatch> = stage.iter().filter_map(Command::dispatch).collect();
+            let alone = matches!(dispatches[..], [one] if one.kernel.source.is_compiled());
+            let begin = if follows && alone { Begin::DuringLast } else { Begin::AfterAll };
+            let work = self.work;
+            branches.spread(work, &dispatches, |dispatch, stream| self.launch(dispatch, stream, begin))?;
+            follows = alone;
+        }
+        Ok(())
+    }
+
     /// Puts a dispatch into a stream; what libraries do goes to the stream that they were opened for.
-    fn launch(&mut self, dispatch: &Dispatch, stream: &Stream) -> Result<(), DeviceError> {
+    fn launch(&mut self, dispatch: &Dispatch, stream: &Stream, begin: Begin) -> Result<(), DeviceError> {
         let mistake = |reason: &str| DeviceError::Launch {
             kernel: format!("{:?}", dispatch.kernel),
             reason: reason.to_owned(),
@@ -243,7 +253,7 @@ impl Launches<'_> {
             );
         }
         let (function, mut values) = self.bind(dispatch)?;
-        stream.launch(function, dispatch.grid, &mut values).map_err(|error| refused(dispatch, error))
+        stream.launch(function, dispatch.grid, &mut values, begin).map_err(|error| refused(dispatch, error))
     }
 
     /// A kernel and its parameters, each in words of eight bytes.
