@@ -5,7 +5,8 @@
 // With so many rows the input is as much to load as W, so that a threadgroup takes 256 outputs: each of its 8 simdgroups has
 // 32 of them, two records beside each other, which share what is read of the input. Columns of the input come by way of
 // threadgroup memory, 8,192 numbers at a time, in two places that take turns: while one is multiplied with, each thread holds
-// its share of what goes to the other. A simdgroup holds AHEAD records of each of its two, and loads the next into a place as
+// its share of what goes to the other, asked for while the columns before were multiplied: a core's loads come back in order,
+// and these are behind weights. A simdgroup holds AHEAD records of each of its two, and loads the next into a place as
 // soon as that is used. Columns may be cut in parts (grid y), which gemm_combine adds up.
 //
 // Bytes: W once; the input, from the caches, once for each 256 outputs. Numerics, several matrices and twin: gemm_packed.h.
@@ -90,10 +91,12 @@ kernel void gemm_staged(
     share.thread_id = 32 * simdgroup + lane;
     share.fetch(input, args.rows, args.columns, begin, end);
     share.store(staged[0]);
+    share.fetch(input, args.rows, args.columns, begin + COLUMNS, end);
     threadgroup_barrier(mem_flags::mem_threadgroup);
     uint turn = 0;
     for (uint column = begin; column < end; column += COLUMNS) {   // the whole threadgroup
-        share.fetch(input, args.rows, args.columns, column + COLUMNS, end);
+        share.store(staged[1 - turn]);
+        share.fetch(input, args.rows, args.columns, column + 2 * COLUMNS, end);
         for (uint r = 0; r < RECORDS; r++) {
             const uint record = column / PACKED_COLUMNS + r;
             if (record >= last) continue;
@@ -105,7 +108,6 @@ kernel void gemm_staged(
             }
         }
         turn = 1 - turn;
-        share.store(staged[turn]);
         threadgroup_barrier(mem_flags::mem_threadgroup);
     }
     for (uint tile = 0; tile < TILES; tile++) {

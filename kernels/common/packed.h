@@ -14,6 +14,7 @@
 //
 //   BYTES    of a record, a multiple of 16         Raw    what a lane loads of it
 //   AHEAD    records that gemm_packed asks for ahead
+//   AS_LOADED  1 where unpacking changes nothing, else 0
 //   fetch(record, lane) → Raw                      unpack(raw, m, a)
 //
 // and what it unpacks to are f16 weights.
@@ -28,7 +29,7 @@
 //   512 bytes   words[m] of lane l: the nibbles of a[j] at bits 4 j and 16 + 4 j, in the order a[0], a[2], a[1], a[3]
 //   128 bytes   scale and rest, f16, of [g][g, g + 8][s]
 struct PackedNibbles {
-    enum : uint { BYTES = 640, AHEAD = 4 };
+    enum : uint { BYTES = 640, AHEAD = 4, AS_LOADED = 0 };
     struct Raw { uint4 words; uint4 scales; };
     static Raw fetch(device const uchar* record, uint lane) {
         device const uint4* from = (device const uint4*)record;
@@ -52,7 +53,7 @@ struct PackedNibbles {
 //   128 bytes   the top bit, a word of lane l: of a[j] of multiplication m at bits 4 m + j and 16 + that, in the same order
 //   128 bytes   scale and rest, as of PackedNibbles
 struct PackedFiveBits {
-    enum : uint { BYTES = 768, AHEAD = 4 };
+    enum : uint { BYTES = 768, AHEAD = 4, AS_LOADED = 0 };
     struct Raw { uint4 words; uint4 scales; uint top; };
     static Raw fetch(device const uchar* record, uint lane) {
         device const uint4* from = (device const uint4*)record;
@@ -79,7 +80,7 @@ struct PackedFiveBits {
 //   256 bytes   the top two bits, words[m / 2] of lane l: of a[j] at bits 8 (m % 2) + 2 j and 16 + that, in the same order
 //   128 bytes   scales, f16, of [t / 2][g][g, g + 8][s]: there is one for each 16 columns
 struct PackedSixBits {
-    enum : uint { BYTES = 896, AHEAD = 4 };
+    enum : uint { BYTES = 896, AHEAD = 4, AS_LOADED = 0 };
     struct Raw { uint4 words; uint2 top; uint2 scales; };
     static Raw fetch(device const uchar* record, uint lane) {
         const uint half_group = lane % 4 / 2;
@@ -106,7 +107,7 @@ struct PackedSixBits {
 //   1024 bytes  n: words [m / 2][lane][m % 2][a[0] and a[1], a[2] and a[3]]: a[0] in bytes 0 and 2, a[1] in 1 and 3
 //   64 bytes    scales, f16, of [g][g, g + 8][s]
 struct PackedBytes {
-    enum : uint { BYTES = 1088, AHEAD = 4 };
+    enum : uint { BYTES = 1088, AHEAD = 4, AS_LOADED = 0 };
     struct Raw { uint4 words[2]; uint2 scales; };
     static Raw fetch(device const uchar* record, uint lane) {
         device const uint4* from = (device const uint4*)record;
@@ -128,7 +129,7 @@ struct PackedBytes {
 //
 //   2048 bytes  [m][lane][a[0], a[1], a[2], a[3]]
 struct PackedHalves {
-    enum : uint { BYTES = 2048, AHEAD = 2 };
+    enum : uint { BYTES = 2048, AHEAD = 2, AS_LOADED = 1 };
     struct Raw { uint4 words[4]; };
     static Raw fetch(device const uchar* record, uint lane) {
         device const uint4* from = (device const uint4*)record;

@@ -25,7 +25,12 @@ const ARCHITECTURE: &str = "sm_80";
 /// The first GPUs that can start a launch before the one before it has ended.
 const OVERLAPPING_ARCHITECTURE: &str = "sm_90";
 /// The version of PTX: CUDA 11.8's, so drivers from 520 on read it.
-const VERSION: &str = "+ptx78";
+const VERSION: &str = "7.8";
+
+/// What only Hopper has, and what a program says that has it: CUDA 12.0's version.
+const WARPGROUP_PRODUCT: &str = "wgmma.";
+const WARPGROUP_ARCHITECTURE: &str = "sm_90a";
+const WARPGROUP_VERSION: &str = "8.0";
 
 /// Sources that have something of their own for NVIDIA GPUs ask for this macro.
 const DEFINE: &str = "MSL_PTX";
@@ -99,8 +104,14 @@ impl Ptx {
     /// there the marks are comments. A launch lets the next one start when its own wait is over, so that no more than
     /// two are there at a time.
     pub fn overlapping(&self) -> String {
+        let (version, architecture) = if self.text.contains(WARPGROUP_PRODUCT) {
+            (WARPGROUP_VERSION, WARPGROUP_ARCHITECTURE)
+        } else {
+            (VERSION, OVERLAPPING_ARCHITECTURE)
+        };
         self.text
-            .replacen(&format!(".target {ARCHITECTURE}"), &format!(".target {OVERLAPPING_ARCHITECTURE}"), 1)
+            .replacen(&format!(".version {VERSION}"), &format!(".version {version}"), 1)
+            .replacen(&format!(".target {ARCHITECTURE}"), &format!(".target {architecture}"), 1)
             .replace(AFTER_EARLIER, "griddepcontrol.wait;\n\tgriddepcontrol.launch_dependents;")
     }
 }
@@ -111,7 +122,8 @@ const LOWERED: &str = "kernels.clcpp";
 /// memory; divisions and roots may be off by a few units in the last place, as Metal's may.
 fn flags() -> Vec<String> {
     let target = format!(
-        "--target=nvptx64-nvidia-cuda -march={ARCHITECTURE} -Xclang -target-feature -Xclang {VERSION}"
+        "--target=nvptx64-nvidia-cuda -march={ARCHITECTURE} -Xclang -target-feature -Xclang +ptx{}",
+        VERSION.replace('.', "")
     );
     let code = format!(
         "-O3 -S -o - -fno-math-errno -fno-strict-aliasing -fno-exceptions -ffp-contract=fast \

@@ -73,3 +73,31 @@ fn what_was_compiled_is_kept() {
     other.text = other.text.replace("1.0f", "2.0f");
     assert_ne!(compile(&other, cache.path()).unwrap().text, first.text);
 }
+
+/// A kernel waits for the launches before it: at its beginning, or where it says.
+#[test]
+fn kernels_wait_for_earlier_launches() {
+    let program = ptx("kernel void at_once(device float* out [[buffer(0)]]) { out[0] = 1.0f; }
+        kernel void later(device const float* weights [[buffer(0)]], device float* out [[buffer(1)]]) {
+            const float weight = weights[0];
+            msl_after_earlier_launches();
+            out[0] = weight;
+        }")
+    .unwrap();
+    assert!(!program.text.contains("griddepcontrol"));
+    let overlapping = program.overlapping();
+    assert!(overlapping.contains(".target sm_90\n"), "{overlapping}");
+    let body = |name: &str| {
+        let symbol = &program.interface.entry_point(name).unwrap().symbol;
+        let begin = overlapping.find(&format!(".entry {symbol}(")).unwrap();
+        overlapping[begin..].split("\n}").next().unwrap().to_owned()
+    };
+    for (name, load) in [("at_once", "ld.param"), ("later", "ld.global")] {
+        let body = body(name);
+        assert_eq!(body.matches("griddepcontrol.wait;").count(), 1, "{body}");
+        let [wait, load, store] =
+            ["griddepcontrol.wait;", load, "st.global"].map(|word| body.find(word).unwrap());
+        assert_eq!(load < wait, name == "later", "{body}");
+        assert!(wait < store, "{body}");
+    }
+}

@@ -105,6 +105,7 @@ mod tests {
             tensor_operations: false,
             matrix_library: true,
             register_factors: false,
+            warpgroup_products: false,
             offset_alignment: 4,
         }
     }

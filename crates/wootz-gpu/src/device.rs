@@ -237,6 +237,9 @@ pub struct DeviceFacts {
     pub matrix_library: bool,
     /// Whether kernels may hold factors of the matrix unit in registers, as they lie there on NVIDIA's.
     pub register_factors: bool,
+    /// Whether its matrix unit also multiplies for four simdgroups together, with a factor that it reads from threadgroup
+    /// memory itself, as Hopper's does.
+    pub warpgroup_products: bool,
     /// A buffer's offset in an argument is a multiple of this.
     pub offset_alignment: usize,
 }

@@ -72,6 +72,7 @@ fn runs_on(case: &Case, facts: &DeviceFacts) -> bool {
     let has = |dispatch: &Dispatch| {
         (facts.tensor_operations || !dispatch.kernel.source.needs_tensor_operations())
             && (facts.register_factors || !dispatch.kernel.source.needs_register_factors())
+            && (facts.warpgroup_products || !dispatch.kernel.source.needs_warpgroup_products())
             && (facts.matrix_library || MatrixProduct::of(dispatch).is_none())
     };
     case.dispatches.iter().all(has)

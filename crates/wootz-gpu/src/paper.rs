@@ -44,6 +44,7 @@ impl Paper {
             tensor_operations: false,
             matrix_library: false,
             register_factors: false,
+            warpgroup_products: false,
             offset_alignment: 4,
         })
     }

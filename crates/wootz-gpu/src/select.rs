@@ -18,7 +18,7 @@ use crate::choices::Choices;
 use crate::device::{DeviceFacts, Family};
 use crate::kernels::gemm::{Gemm, GemmTile, PlainStage, TensorGemm};
 use crate::kernels::gemm_packed;
-use crate::kernels::gemm_packed::{PackedGemm, Sharing, UnpackToHalf, packing};
+use crate::kernels::gemm_packed::{Multiplier, PackedGemm, Sharing, UnpackToHalf, packing};
 use crate::kernels::gemv::{Gemv, MOST_ROWS};
 use crate::kernels::matrix::{MatrixFormat, StoredMatrix};
 
@@ -110,7 +110,12 @@ impl Choice {
         match self {
             Choice::Gemv => "gemv".into(),
             Choice::Packed(Sharing::Few(_)) => "gemm_packed".into(),
-            Choice::Packed(Sharing::All { parts }) => format!("gemm_staged_parts{parts}"),
+            Choice::Packed(Sharing::All { by: Multiplier::Simdgroup, parts }) => {
+                format!("gemm_staged_parts{parts}")
+            }
+            Choice::Packed(Sharing::All { by: Multiplier::Warpgroup, parts }) => {
+                format!("gemm_warpgroup_parts{parts}")
+            }
             Choice::Tiles(size) => tile(size).into(),
             Choice::Parts(size, parts) => format!("{}_parts{parts}", tile(size)),
             Choice::Plain(PlainStage::Naive) => "gemm_naive".into(),
@@ -173,7 +178,7 @@ fn knows_library(facts: &DeviceFacts) -> bool {
 }
 
 /// Candidates of a shape at most: each tile, two ways to part columns, and the seven others.
-pub const CANDIDATES: usize = GemmTile::ALL.len() + 9;
+pub const CANDIDATES: usize = GemmTile::ALL.len() + 10;
 
 /// Every way to multiply a shape on a device, the one first that is expected to be fastest.
 pub fn candidates(shape: &Shape, facts: &DeviceFacts, answers: Answers) -> ArrayVec<Choice, CANDIDATES> {
@@ -189,8 +194,7 @@ pub fn candidates(shape: &Shape, facts: &DeviceFacts, answers: Answers) -> Array
         choices.push(Choice::System);
     }
     if packing(&shape.matrix).is_some() {
-        let cores = facts.cores.map_or(1, |cores| cores as usize);
-        let ways = PackedGemm::ways(cores, shape.rows, &shape.matrix).into_iter();
+        let ways = PackedGemm::ways(facts, shape.rows, &shape.matrix).into_iter();
         choices.extend(ways.filter(|way| fastest || matches!(way, Sharing::Few(_))).map(Choice::Packed));
     }
     // Its order of additions is another than that of the tiles, which take any number of rows.

@@ -54,6 +54,7 @@ headers![
     "common/gemm.h",
     "common/gemm_packed.h",
     "common/gemm_staged.h",
+    "common/gemm_warpgroup.h",
     "common/gemm_tensor.h",
     "common/gemm_tile.h",
     "common/grids.h",
@@ -81,16 +82,20 @@ headers![
     "common/tile_mma_multiply.h",
     "common/tile_simdgroup.h",
     "common/unpack.h",
+    "common/warpgroup.h",
 ];
 
 /// What the sources include that are written in Metal 4.
 const TENSOR_HEADER: &str = "#include <metal_tensor>";
 /// What those include that hold factors of NVIDIA's matrix unit in registers.
-const REGISTER_HEADERS: [&str; 3] = [
+const REGISTER_HEADERS: [&str; 4] = [
     "#include \"common/packed.h\"",
     "#include \"common/gemm_packed.h\"",
     "#include \"common/attention_registers.h\"",
+    WARPGROUP_HEADER,
 ];
+/// What those include whose simdgroups multiply four together.
+const WARPGROUP_HEADER: &str = "#include \"common/gemm_warpgroup.h\"";
 
 impl KernelSource {
     /// Whether it is compiled. What has no text is done by a library, or by several devices together.
@@ -106,6 +111,11 @@ impl KernelSource {
     /// Whether its kernels run only on devices with [`crate::device::DeviceFacts::register_factors`].
     pub fn needs_register_factors(&self) -> bool {
         REGISTER_HEADERS.iter().any(|header| self.text.contains(header))
+    }
+
+    /// Whether its kernels run only on devices with [`crate::device::DeviceFacts::warpgroup_products`].
+    pub fn needs_warpgroup_products(&self) -> bool {
+        self.text.contains(WARPGROUP_HEADER)
     }
 
     /// The whole text: the file with its headers in place.

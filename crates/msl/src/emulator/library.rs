@@ -12,6 +12,7 @@ use super::fault::{Fault, FaultKind};
 use super::hooks::TABLE;
 use super::limits;
 use super::locate::Debugger;
+use super::memory::{LIMIT_BYTES, MOST_BYTES};
 use super::pool::{self, Found, Run};
 use super::schedule::{Schedule, Shuffled};
 use super::staging::Staging;
@@ -80,6 +81,8 @@ pub struct Library {
     debugger: Option<Arc<Debugger>>,
     entries: HashMap<String, Entry>,
     constants: Vec<FunctionConstant>,
+    /// Bytes of threadgroup memory that its kernels may have.
+    threadgroup_limit: usize,
     /// Values of function constants lie in the library: dispatches with different ones take turns.
     turn: RwLock<()>,
     /// Kept loaded for as long as its functions can be called.
@@ -148,7 +151,15 @@ impl Library {
             }
         }
         let interface = compiled.interface.clone();
-        Ok(Self { interface, debugger, entries, constants, turn: RwLock::new(()), _loaded: loaded })
+        Ok(Self {
+            interface,
+            debugger,
+            entries,
+            constants,
+            threadgroup_limit: LIMIT_BYTES,
+            turn: RwLock::new(()),
+            _loaded: loaded,
+        })
     }
 
     /// What is in it.
@@ -198,6 +209,17 @@ impl Library {
         })
     }
 
+    /// Allows its kernels more threadgroup memory than every Apple GPU has: those that are only for others.
+    ///
+    /// # Panics
+    /// For more than the 48 KiB that kernels of NVIDIA's GPUs have without asking.
+    #[must_use]
+    pub fn with_threadgroup_memory(mut self, bytes: usize) -> Self {
+        assert!(bytes <= MOST_BYTES, "{bytes} bytes of threadgroup memory: {MOST_BYTES} at most");
+        self.threadgroup_limit = bytes;
+        self
+    }
+
     fn lines(&self, addresses: &[usize]) -> Vec<Location> {
         self.debugger.as_ref().map_or_else(Vec::new, |debugger| debugger.kernel_lines(addresses))
     }
@@ -226,6 +248,7 @@ impl Library {
             entry: self.entries[&kernel.name],
             buffers,
             threadgroup_bytes,
+            threadgroup_limit: self.threadgroup_limit,
             threadgroups: dispatch.threadgroups,
             threads: dispatch.threads,
             seed: mode.schedule.seed(),

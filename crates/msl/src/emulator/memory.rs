@@ -1,4 +1,4 @@
-//! Threadgroup memory: 32 KiB that the threads of one threadgroup share.
+//! Threadgroup memory: what the threads of one threadgroup share.
 
 use std::ffi::{CStr, c_char, c_void};
 use std::io;
@@ -16,6 +16,8 @@ const ALIGNMENT: usize = 16;
 const GAP_BYTES: usize = 256;
 /// The mapping holds the limit and the gaps of more variables than a kernel has.
 const MAPPED_BYTES: usize = 64 * 1024;
+/// The most that a library can be allowed.
+pub const MOST_BYTES: usize = 48 * 1024;
 /// What fresh memory holds. As floating point it is NaN, which shows in a result.
 const POISON: u8 = 0xff;
 
@@ -59,6 +61,7 @@ pub struct ThreadgroupMemory {
     /// Where the next variable may begin.
     top: usize,
     gap: usize,
+    limit: usize,
     arguments: Box<[*mut c_void; SLOTS]>,
 }
 
@@ -70,12 +73,19 @@ impl ThreadgroupMemory {
             used: 0,
             top: 0,
             gap: 0,
+            limit: LIMIT_BYTES,
             arguments: Box::new([std::ptr::null_mut(); SLOTS]),
         })
     }
 
     /// Forgets all variables, and gives the arguments of a dispatch their places.
-    pub fn begin(&mut self, lengths: &[usize; SLOTS], checked: bool) -> Result<(), Box<Mistake>> {
+    pub fn begin(
+        &mut self,
+        lengths: &[usize; SLOTS],
+        limit: usize,
+        checked: bool,
+    ) -> Result<(), Box<Mistake>> {
+        self.limit = limit;
         self.gap = if checked { GAP_BYTES } else { 0 };
         self.used = 0;
         self.top = self.gap;
@@ -115,13 +125,11 @@ impl ThreadgroupMemory {
         let offset = self.top;
         let variable = Variable { key, offset, bytes };
         let rounded = bytes.next_multiple_of(ALIGNMENT);
-        if self.used + rounded > LIMIT_BYTES || offset + rounded + self.gap > MAPPED_BYTES {
-            let (name, used) = (variable.name(), self.used);
+        if self.used + rounded > self.limit || offset + rounded + self.gap > MAPPED_BYTES {
+            let (name, used, limit) = (variable.name(), self.used, self.limit);
             return Err(Mistake::new(
                 FaultKind::ThreadgroupMemory,
-                format!(
-                    "{name} takes {bytes} bytes of threadgroup memory, {used} of {LIMIT_BYTES} are in use"
-                ),
+                format!("{name} takes {bytes} bytes of threadgroup memory, {used} of {limit} are in use"),
             ));
         }
         self.used += rounded;

@@ -26,6 +26,8 @@ pub struct Plan {
     pub buffers: [*mut std::ffi::c_void; SLOTS],
     /// Lengths of the threadgroup arguments.
     pub threadgroup_bytes: [usize; SLOTS],
+    /// Bytes of threadgroup memory that the kernel may have.
+    pub threadgroup_limit: usize,
     /// Threadgroups in the grid.
     pub threadgroups: [u32; 3],
     /// Threads in a threadgroup.
@@ -140,7 +142,7 @@ impl Worker {
     /// Runs one threadgroup to its end, or to the first mistake.
     pub fn run(&mut self, plan: &Plan, number: u64) -> Result<(), Box<Mistake>> {
         self.place = position_in_grid(number, plan.threadgroups);
-        self.memory.begin(&plan.threadgroup_bytes, plan.checked)?;
+        self.memory.begin(&plan.threadgroup_bytes, plan.threadgroup_limit, plan.checked)?;
         let stacks = self.stacks.as_ref().ok_or_else(no_stacks)?;
         if self.free.len() != stacks.count() {
             // There are other stacks now, or a mistake has left some in use.

@@ -18,7 +18,7 @@ macro_rules! files {
 }
 
 /// All headers for the emulator; `prelude.h` includes the others.
-pub(crate) const FILES: [File; 26] = files![
+pub(crate) const FILES: [File; 27] = files![
     "prelude.h",
     "spaces.h",
     "abi.h",
@@ -41,6 +41,7 @@ pub(crate) const FILES: [File; 26] = files![
     "simdgroup_matrix.h",
     "simdgroup_multiply.h",
     "matrix_unit.h",
+    "warpgroup.h",
     "atomic.h",
     "atomic_operation.h",
     "tensor.h",
@@ -48,7 +49,7 @@ pub(crate) const FILES: [File; 26] = files![
 ];
 
 /// Those that a GPU has a version of its own of.
-pub(crate) const PTX_FILES: [File; 10] = [
+pub(crate) const PTX_FILES: [File; 11] = [
     File { name: "abi.h", text: include_str!("ptx/abi.h") },
     File { name: "exchange.h", text: include_str!("ptx/exchange.h") },
     File { name: "elementary.h", text: include_str!("ptx/elementary.h") },
@@ -57,6 +58,7 @@ pub(crate) const PTX_FILES: [File; 10] = [
     File { name: "quadgroup.h", text: include_str!("ptx/quadgroup.h") },
     File { name: "simdgroup_multiply.h", text: include_str!("ptx/simdgroup_multiply.h") },
     File { name: "matrix_unit.h", text: include_str!("ptx/matrix_unit.h") },
+    File { name: "warpgroup.h", text: include_str!("ptx/warpgroup.h") },
     File { name: "atomic_operation.h", text: include_str!("ptx/atomic_operation.h") },
     File { name: "entry.h", text: include_str!("ptx/entry.h") },
 ];

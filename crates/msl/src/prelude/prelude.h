@@ -30,6 +30,7 @@
 #include "quadgroup.h"
 #include "simdgroup_matrix.h"
 #include "matrix_unit.h"
+#include "warpgroup.h"
 #include "atomic.h"
 #include "tensor.h"
 #include "entry.h"

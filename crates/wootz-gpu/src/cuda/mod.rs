@@ -39,6 +39,8 @@ use memory::Memory;
 pub use programs::Program;
 use programs::{Function, Parameter, Programs};
 
+/// The one compute capability whose GPUs multiply for warpgroups.
+const HOPPER: u8 = 90;
 /// Bytes that a buffer's offset in an argument is a multiple of: what Metal asks for, and what the kernels are written for.
 const OFFSET_ALIGNMENT: usize = 4;
 
@@ -92,6 +94,7 @@ impl Cuda {
             tensor_operations: false,
             matrix_library: library.is_some(),
             register_factors: true,
+            warpgroup_products: properties.capability == HOPPER,
             offset_alignment: OFFSET_ALIGNMENT,
         };
         let programs = Programs::new(&context, programs);

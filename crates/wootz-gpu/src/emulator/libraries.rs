@@ -148,12 +148,18 @@ fn source(source: &KernelSource) -> Result<Source, DeviceError> {
     Ok(Source::new(source.file, text))
 }
 
+/// Threadgroup memory of a kernel on every NVIDIA GPU.
+const NVIDIA_THREADGROUP_BYTES: usize = 48 << 10;
+
 fn compile(kernel_source: &KernelSource, options: &Options) -> Result<Library, DeviceError> {
     let compiled = msl::compile(&source(kernel_source)?, options).map_err(|error| match error {
         MslError::NoClang(_) => absent(&error),
         error => refused(kernel_source, error.to_string()),
     })?;
-    Library::open(&compiled).map_err(|error| refused(kernel_source, error.to_string()))
+    let library = Library::open(&compiled).map_err(|error| refused(kernel_source, error.to_string()))?;
+    // Kernels that are only for NVIDIA's GPUs.
+    let more = kernel_source.needs_register_factors();
+    Ok(if more { library.with_threadgroup_memory(NVIDIA_THREADGROUP_BYTES) } else { library })
 }
 
 fn absent(error: &MslError) -> DeviceError {

@@ -105,6 +105,7 @@ impl Emulator {
             tensor_operations: true,
             matrix_library: false,
             register_factors: false,
+            warpgroup_products: false,
             offset_alignment: memory::OFFSET_ALIGNMENT,
         };
         let memory = Memory::new(settings.memory, settings.checks);

@@ -1,4 +1,5 @@
-//! Packed matrices times rows on NVIDIA's matrix unit: `kernels/gemm_packed.metal` and `kernels/pack.metal`.
+//! Packed matrices times rows on NVIDIA's matrix unit: `kernels/gemm_packed.metal`, `kernels/gemm_warpgroup.metal` and
+//! `kernels/pack.metal`.
 
 mod cases;
 mod pack;
@@ -9,7 +10,7 @@ use super::Concept;
 use super::gemm::{Combine, HalfInput};
 use super::joint::JointRows;
 use super::matrix::{MatrixFormat, Packing, StoredMatrix};
-use crate::device::{Argument, Dispatch, Grid, Kernel, Slice, Work};
+use crate::device::{Argument, DeviceFacts, Dispatch, Grid, Kernel, Slice, Work};
 use crate::kernel_args;
 use crate::source::KernelSource;
 pub use pack::{Pack, UnpackToHalf};
@@ -19,6 +20,7 @@ pub const CONCEPT: Concept = Concept { name: "gemm_packed", sources: SOURCES, ca
 
 const PRODUCTS: usize = 0;
 const PACK: usize = 1;
+const WARPGROUPS: usize = 2;
 const SOURCES: &[KernelSource] = &[
     KernelSource {
         file: "gemm_packed.metal",
@@ -29,6 +31,11 @@ const SOURCES: &[KernelSource] = &[
         file: "pack.metal",
         text: include_str!("../../../../kernels/pack.metal"),
         arguments: &[pack::PackArguments::MSL],
+    },
+    KernelSource {
+        file: "gemm_warpgroup.metal",
+        text: include_str!("../../../../kernels/gemm_warpgroup.metal"),
+        arguments: &[GemmPackedArguments::MSL],
     },
 ];
 
@@ -60,8 +67,9 @@ const FEW_ROWS: usize = 8;
 const MOST_FEW_ROWS: usize = 2 * FEW_ROWS;
 /// Outputs of a threadgroup for more than few rows.
 const STAGED_OUTPUTS: usize = 256;
-/// Threads of such a threadgroup.
+/// Threads of such a threadgroup: a simdgroup for two records, or for one.
 const STAGED_THREADS: u32 = 256;
+const WARPGROUP_THREADS: u32 = 512;
 /// Columns of such a threadgroup at least: with fewer, starting costs more than multiplying.
 const LEAST_PART: usize = 512;
 
@@ -72,9 +80,20 @@ pub enum Sharing {
     Few(Spread),
     /// All of up to [`MOST_ROWS`], with so many parts of the columns.
     All {
+        /// Who multiplies.
+        by: Multiplier,
         /// At least 1; fewer are made where the columns are too few.
         parts: usize,
     },
+}
+
+/// What multiplies with an instruction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Multiplier {
+    /// A simdgroup, whose factors lie in registers.
+    Simdgroup,
+    /// Four together, where the device has [`warpgroup_products`](crate::device::DeviceFacts::warpgroup_products).
+    Warpgroup,
 }
 
 /// How the records of a matrix are spread over a device.
@@ -150,28 +169,39 @@ use packed;
 impl PackedGemm {
     /// The kernel for so many rows of a packing; `None` where there is none.
     pub fn kernel(packing: Packing, sharing: Sharing, rows: usize) -> Option<Kernel> {
+        use Multiplier::{Simdgroup, Warpgroup};
         let entry = match (sharing, rows) {
             (_, 0) => return None,
             (Sharing::Few(_), ..=FEW_ROWS) => packed!("gemm_packed8_", packing),
             (Sharing::Few(_), _) => packed!("gemm_packed16_", packing),
-            (Sharing::All { .. }, ..=32) => packed!("gemm_staged32_", packing),
-            (Sharing::All { .. }, ..=MOST_ROWS) => packed!("gemm_staged64_", packing),
+            (Sharing::All { by: Simdgroup, .. }, ..=32) => packed!("gemm_staged32_", packing),
+            (Sharing::All { by: Simdgroup, .. }, ..=MOST_ROWS) => packed!("gemm_staged64_", packing),
+            (Sharing::All { by: Warpgroup, .. }, ..=32) => packed!("gemm_warpgroup32_", packing),
+            (Sharing::All { by: Warpgroup, .. }, ..=MOST_ROWS) => packed!("gemm_warpgroup64_", packing),
             _ => return None,
         };
-        Some(Kernel { source: &SOURCES[PRODUCTS], entry })
+        let source = match sharing {
+            Sharing::All { by: Warpgroup, .. } => &SOURCES[WARPGROUPS],
+            _ => &SOURCES[PRODUCTS],
+        };
+        Some(Kernel { source, entry })
     }
 
-    /// The ways to multiply so many rows on so many cores, the one first that is fastest. Only [`Sharing::Few`] takes more
-    /// than [`MOST_ROWS`].
-    pub fn ways(cores: usize, rows: usize, matrix: &StoredMatrix) -> ArrayVec<Sharing, 2> {
+    /// The ways to multiply so many rows on a device, the one first that is fastest. Only [`Sharing::Few`] takes more than
+    /// [`MOST_ROWS`].
+    pub fn ways(facts: &DeviceFacts, rows: usize, matrix: &StoredMatrix) -> ArrayVec<Sharing, 3> {
+        let cores = facts.cores.map_or(1, |cores| cores as usize);
         // A core holds one threadgroup.
         let parts =
             (cores / matrix.rows.div_ceil(STAGED_OUTPUTS)).clamp(1, matrix.columns.div_ceil(LEAST_PART));
-        let (few, all) = (Sharing::Few(Spread::of(cores, matrix)), Sharing::All { parts });
+        let few = Sharing::Few(Spread::of(cores, matrix));
+        let all = |by| Sharing::All { by, parts };
+        let warpgroups = facts.warpgroup_products.then(|| all(Multiplier::Warpgroup));
+        let all = warpgroups.into_iter().chain([all(Multiplier::Simdgroup)]);
         if rows <= MOST_FEW_ROWS {
-            ArrayVec::from_iter([few, all])
+            [few].into_iter().chain(all).collect()
         } else if rows <= MOST_ROWS {
-            ArrayVec::from_iter([all, few])
+            all.chain([few]).collect()
         } else {
             ArrayVec::from_iter([few])
         }
@@ -180,7 +210,7 @@ impl PackedGemm {
     /// Bytes of scratch at most.
     pub const fn scratch_bytes(sharing: Sharing, rows: usize, outputs: usize) -> usize {
         match sharing {
-            Sharing::All { parts } if parts > 1 => 4 * parts * rows * outputs,
+            Sharing::All { parts, .. } if parts > 1 => 4 * parts * rows * outputs,
             _ => 0,
         }
     }
@@ -192,7 +222,7 @@ impl PackedGemm {
     pub fn dispatches(&self) -> ArrayVec<Dispatch, 2> {
         let &PackedGemm { sharing, rows, matrix, bias, scratch, out, .. } = self;
         let (columns, outputs) = (matrix.columns, matrix.rows);
-        let Sharing::All { parts } = sharing else {
+        let Sharing::All { parts, .. } = sharing else {
             return ArrayVec::from_iter([self.product(columns, 1, out, bias)]);
         };
         let part = columns.div_ceil(parts).next_multiple_of(Packing::COLUMNS);
@@ -227,7 +257,13 @@ impl PackedGemm {
                 let most = if rows <= FEW_ROWS { FEW_ROWS } else { MOST_FEW_ROWS };
                 ([threadgroups as usize, rows.div_ceil(most)], 32 * simdgroups)
             }
-            Sharing::All { .. } => ([outputs.div_ceil(STAGED_OUTPUTS), parts], STAGED_THREADS),
+            Sharing::All { by, .. } => {
+                let threads = match by {
+                    Multiplier::Simdgroup => STAGED_THREADS,
+                    Multiplier::Warpgroup => WARPGROUP_THREADS,
+                };
+                ([outputs.div_ceil(STAGED_OUTPUTS), parts], threads)
+            }
         };
         let mut arguments = ArrayVec::from_iter([
             Argument::read(input.halves),

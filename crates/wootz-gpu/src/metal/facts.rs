@@ -59,6 +59,7 @@ pub fn read(device: &ProtocolObject<dyn MTLDevice>) -> Result<DeviceFacts, Devic
         tensor_operations: family >= FIRST_WITH_TENSOR_UNITS && compiles_tensor_operations(device),
         matrix_library: true,
         register_factors: false,
+        warpgroup_products: false,
         offset_alignment: OFFSET_ALIGNMENT,
     })
 }

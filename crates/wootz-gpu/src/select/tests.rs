@@ -18,6 +18,7 @@ fn facts(family: Family, cores: Option<u32>) -> DeviceFacts {
         tensor_operations: false,
         matrix_library: family != Family::Emulator,
         register_factors: matches!(family, Family::Nvidia(_)),
+        warpgroup_products: family == Family::Nvidia(90),
         offset_alignment: 4,
     }
 }
@@ -169,10 +170,10 @@ fn packed_matrices_are_read_once_for_up_to_64_rows() {
         (8, 4096, 4096, "gemm_packed"),
         (16, 4096, 4096, "gemm_packed"),
         // As many parts as fill all cores, each of 512 columns at least.
-        (17, 4096, 4096, "gemm_staged_parts8"),
-        (32, 14336, 4096, "gemm_staged_parts2"),
-        (64, 28672, 4096, "gemm_staged_parts1"),
-        (64, 1024, 4096, "gemm_staged_parts8"),
+        (17, 4096, 4096, "gemm_warpgroup_parts8"),
+        (32, 14336, 4096, "gemm_warpgroup_parts2"),
+        (64, 28672, 4096, "gemm_warpgroup_parts1"),
+        (64, 1024, 4096, "gemm_warpgroup_parts8"),
         (65, 4096, 4096, "system"),
         // The head as f16 would be too large.
         (65, 128_256, 4096, "gemm_packed"),
@@ -214,13 +215,15 @@ fn a_packed_matrix_has_another_kernel_where_one_is_wrong_or_slower() {
     let nvidia = facts(Family::Nvidia(90), Some(132));
     let mut choices = Choices::default();
     let (one, more) = (packed(1, 4096, 4096), packed(17, 4096, 4096));
-    choices.winners.insert(one.key(), "gemm_staged_parts8".into());
-    assert_eq!(chosen(&one, &nvidia, rules(&choices)), "gemm_staged_parts8");
+    choices.winners.insert(one.key(), "gemm_warpgroup_parts8".into());
+    assert_eq!(chosen(&one, &nvidia, rules(&choices)), "gemm_warpgroup_parts8");
     choices.winners.clear();
     choices.excluded.insert("gemm_packed8_nibbles".into());
-    assert_eq!(chosen(&one, &nvidia, rules(&choices)), "gemm_staged_parts8");
-    choices.excluded = ["gemm_staged32_nibbles".to_owned()].into();
-    assert_eq!(chosen(&more, &nvidia, rules(&choices)), "gemm_packed");
+    assert_eq!(chosen(&one, &nvidia, rules(&choices)), "gemm_warpgroup_parts8");
+    choices.excluded = ["gemm_warpgroup32_nibbles".to_owned()].into();
+    assert_eq!(chosen(&more, &nvidia, rules(&choices)), "gemm_staged_parts8");
+    let ampere = facts(Family::Nvidia(80), Some(132));
+    assert_eq!(chosen(&more, &ampere, rules(&choices)), "gemm_staged_parts8");
 }
 
 #[test]

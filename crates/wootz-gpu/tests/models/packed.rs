@@ -18,6 +18,7 @@ use super::{IDS, TOLERANCE, Wrapped, mixed_equals_separate};
 fn packing_device() -> Box<Wrapped> {
     let mut device = Wrapped::new(Arc::new(AtomicBool::new(false)));
     device.facts.register_factors = true;
+    device.facts.warpgroup_products = true;
     device.facts.cores = Some(4);
     Box::new(device)
 }
@@ -82,7 +83,7 @@ fn products_of_one_input_are_one_launch() {
         // q, k and v; the output; gate and up; down; and the head.
         let products = 4 * layers + alone + 1;
         for (rows, kernel) in
-            [(1, "gemm_packed8_"), (8, "gemm_packed8_"), (9, "gemm_packed16_"), (17, "gemm_staged32_")]
+            [(1, "gemm_packed8_"), (8, "gemm_packed8_"), (9, "gemm_packed16_"), (17, "gemm_warpgroup32_")]
         {
             let head = if rows > 8 { 1 } else { 0 };
             assert_eq!(launches(&mut model, rows, kernel), products - head, "{file}, {rows} rows");

@@ -3,10 +3,12 @@
 
 // The memory of a threadgroup variable; the lowering writes this in place of the variable. OpenCL lets only a kernel
 // declare one, and after the lowering no function is a kernel, so the assembler is asked for it: static shared memory of
-// the function that the call ends up in.
+// the function that the call ends up in. What consists of blocks of 1,024 bytes begins at a multiple of that, as Hopper's
+// matrix unit wants it (warpgroup.h).
 template <class T> inline __local T& msl_threadgroup(uint, const __constant char*) {
     ulong address;
-    asm volatile(".shared .align 16 .b8 msl_memory_%=[%1];\n\tmov.u64 %0, msl_memory_%=;" : "=l"(address) : "n"(sizeof(T)));
+    asm volatile(".shared .align %2 .b8 msl_memory_%=[%1];\n\tmov.u64 %0, msl_memory_%=;"
+                 : "=l"(address) : "n"(sizeof(T)), "n"(sizeof(T) % 1024 == 0 ? 1024 : 16));
     return *(__local T*)(__local void*)address;
 }
 

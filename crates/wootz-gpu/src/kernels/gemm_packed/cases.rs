@@ -2,7 +2,7 @@
 
 use wootz_weights::TensorType;
 
-use super::{Pack, PackedGemm, Sharing, Spread, UnpackToHalf};
+use super::{Multiplier, Pack, PackedGemm, Sharing, Spread, UnpackToHalf};
 use crate::case::{Case, Check, Tolerance};
 use crate::device::Slice;
 use crate::formats::sample::Sample;
@@ -17,6 +17,11 @@ const Q4_K: MatrixFormat = MatrixFormat::Ggml(TensorType::Q4_K);
 const FEW: Sharing = few(4, 2);
 const fn few(simdgroups: u32, threadgroups: u32) -> Sharing {
     Sharing::Few(Spread { simdgroups, threadgroups })
+}
+
+/// All rows together, the columns in so many parts.
+fn all_in(parts: usize) -> [Sharing; 2] {
+    [Multiplier::Simdgroup, Multiplier::Warpgroup].map(|by| Sharing::All { by, parts })
 }
 
 const ALL: [TensorType; 10] = [
@@ -34,7 +39,6 @@ const ALL: [TensorType; 10] = [
 
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
-    let all = Sharing::All { parts: 1 };
     for format in ALL.map(MatrixFormat::Ggml) {
         // Outputs that end within a record.
         let columns = 192_usize.next_multiple_of(format.block_elements());
@@ -45,7 +49,9 @@ pub fn cases() -> Vec<Case> {
         .map(MatrixFormat::Ggml)
     {
         let columns = 320_usize.next_multiple_of(format.block_elements());
-        cases.extend([13, 27, 62].map(|rows| case(format, rows, 37, columns, all)));
+        for all in all_in(1) {
+            cases.extend([13, 27, 62].map(|rows| case(format, rows, 37, columns, all)));
+        }
     }
     // One row, one output, one record; full tiles; several threadgroups; more records than are taken together; eight rows and
     // eight again.
@@ -53,12 +59,14 @@ pub fn cases() -> Vec<Case> {
     cases.push(case(Q4_K, 8, 32, 2560, few(8, 2)));
     cases.push(case(Q4_K, 12, 80, 1280, few(16, 2)));
     cases.push(case(F16, 19, 40, 128, FEW));
-    cases.push(case(Q4_K, 16, 272, 256, all));
-    cases.push(case(Q4_K, 64, 130, 768, all));
+    for all in all_in(1) {
+        cases.push(case(Q4_K, 16, 272, 256, all));
+        cases.push(case(Q4_K, 64, 130, 768, all));
+    }
     // Parts of different sizes, with and without a bias, and parts that are too many.
-    cases.extend(
-        [(17, 2), (18, 3), (9, 9)].map(|(rows, parts)| case(F16, rows, 20, 1088, Sharing::All { parts })),
-    );
+    for (rows, parts) in [(17, 2), (18, 3), (9, 9)] {
+        cases.extend(all_in(parts).map(|all| case(F16, rows, 20, 1088, all)));
+    }
     cases.extend([1.0e-30, 1.0e-5, 1.0e6, 1.0e30].map(range_case));
     // Two and three matrices one after another, with and without a bias: whole, staged, and in parts of the columns.
     for rows in [1, 8, 19] {
@@ -66,10 +74,10 @@ pub fn cases() -> Vec<Case> {
         cases.push(joint_case(Q4_K, rows, &[16, 37], 256, FEW));
     }
     for rows in [3, 16, 30, 64] {
-        cases.push(joint_case(Q4_K, rows, &[144, 16, 20], 256, all));
-        cases.push(joint_case(F16, rows, &[48, 96], 640, Sharing::All { parts: 2 }));
+        cases.extend(all_in(1).map(|all| joint_case(Q4_K, rows, &[144, 16, 20], 256, all)));
+        cases.extend(all_in(2).map(|all| joint_case(F16, rows, &[48, 96], 640, all)));
     }
-    cases.push(joint_case(F16, 9, &[16, 32, 16], 768, Sharing::All { parts: 3 }));
+    cases.extend(all_in(3).map(|all| joint_case(F16, 9, &[16, 32, 16], 768, all)));
     cases
 }
 

@@ -1,0 +1,18 @@
+// Packed matrices times 17 to 64 rows on the matrix unit of NVIDIA's Hopper: see common/gemm_warpgroup.h.
+#include <metal_stdlib>
+using namespace metal;
+#include "arguments.h"
+#include "common/gemm_warpgroup.h"
+
+#define ENTRY(entry, ...)                                                                                               \
+    template [[host_name(entry)]] kernel decltype(gemm_warpgroup<__VA_ARGS__>) gemm_warpgroup<__VA_ARGS__>;
+
+#define GEMM_WARPGROUP(name, Packing)                                                                                   \
+    ENTRY("gemm_warpgroup32_" name, Packing, 4)                                                                         \
+    ENTRY("gemm_warpgroup64_" name, Packing, 8)
+
+GEMM_WARPGROUP("nibbles", PackedNibbles)
+GEMM_WARPGROUP("five_bits", PackedFiveBits)
+GEMM_WARPGROUP("six_bits", PackedSixBits)
+GEMM_WARPGROUP("bytes", PackedBytes)
+GEMM_WARPGROUP("halves", PackedHalves)
