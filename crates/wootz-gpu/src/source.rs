@@ -36,6 +36,7 @@ headers![
     "common/attention_matrix.h",
     "common/attention_partition.h",
     "common/attention_prefill.h",
+    "common/attention_prefill_registers.h",
     "common/attention_registers.h",
     "common/draw.h",
     "common/earlier.h",

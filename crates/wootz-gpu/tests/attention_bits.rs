@@ -117,7 +117,8 @@ impl World {
             dispatches.extend(AttentionDecode { rows, attend, unit, step, scratch, query, out }.dispatches());
         }
         if let Some(tiles) = tables.prefill(self.span) {
-            dispatches.push(AttentionPrefill { tiles, attend, step, query, out }.dispatch());
+            let unit = self.unit;
+            dispatches.push(AttentionPrefill { tiles, attend, unit, step, query, out }.dispatch());
         }
         dispatches
     }
@@ -168,6 +169,8 @@ fn chunks_of_a_prompt_are_the_prompt() {
         (Route::Tiled, Span::Window(70), Unit::Cores),
         (Route::OneAnswer, Span::Full, Unit::Cores),
         (Route::OneAnswer, Span::Full, Unit::Registers),
+        (Route::Tiled, Span::Full, Unit::Registers),
+        (Route::Tiled, Span::Window(70), Unit::Registers),
     ] {
         let mut world = World::new(span, unit, 4);
         let expected = world.run(&whole, route);

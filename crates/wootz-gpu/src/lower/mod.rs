@@ -113,11 +113,11 @@ impl Lowering {
         }
     }
 
-    /// What attention with such heads multiplies on.
-    fn unit(&self, head_dim: usize) -> Unit {
+    /// What attention multiplies on, if there is a kernel that takes factors from registers.
+    fn unit(&self, on_registers: Option<Kernel>) -> Unit {
         let Selection { facts, choices, .. } = &self.selection;
         let sound = |kernel: Kernel| !choices.excluded.contains(kernel.entry);
-        match facts.register_factors && AttentionDecode::on_registers(head_dim).is_some_and(sound) {
+        match facts.register_factors && on_registers.is_some_and(sound) {
             true => Unit::Registers,
             false => Unit::Cores,
         }
@@ -336,11 +336,12 @@ impl StepLowering<'_> {
     fn attention(&mut self, attend: Attend, query: Slice, out: Slice, span: Span) {
         let step = self.places.step;
         if let Some(tiles) = self.tables.prefill(span) {
-            self.dispatches.push(AttentionPrefill { tiles, attend, step, query, out }.dispatch());
+            let unit = self.model.unit(AttentionPrefill::on_registers(attend.heads.dim));
+            self.dispatches.push(AttentionPrefill { tiles, attend, unit, step, query, out }.dispatch());
         }
         if let Some(rows) = self.tables.decode(span) {
             let scratch = self.model.places.scratch;
-            let unit = self.model.unit(attend.heads.dim);
+            let unit = self.model.unit(AttentionDecode::on_registers(attend.heads.dim));
             let launch = AttentionDecode { rows, attend, unit, step, scratch, query, out };
             self.dispatches.extend(launch.dispatches());
         }

@@ -237,7 +237,13 @@ pub(super) fn cases() -> Vec<Case> {
     let sequences = vec![(300, 1), (40, 1), (260, 1)];
     let turns = Scene { sequences, ..scene(2, 2, 64, 1) };
     let turns = [1, 2].map(|rows| decode_case(&turns, Unit::Cores, rows));
-    let prefill = prefill_scenes().into_iter().map(|scene| prefill_case(&scene));
+    let prefill = prefill_scenes().into_iter().flat_map(|scene| {
+        let units = [Unit::Cores, Unit::Registers];
+        let has =
+            |unit: &Unit| *unit == Unit::Cores || AttentionPrefill::on_registers(scene.heads.dim).is_some();
+        let cases: Vec<Case> = units.into_iter().filter(has).map(|unit| prefill_case(&scene, unit)).collect();
+        cases
+    });
     decode
         .chain(turns)
         .chain(prefill)
@@ -328,14 +334,17 @@ fn prefill_scenes() -> Vec<Scene> {
     scenes
 }
 
-fn prefill_case(scene: &Scene) -> Case {
-    let mut case = Case::new(scene.name("attention_prefill"));
+fn prefill_case(scene: &Scene, unit: Unit) -> Case {
+    let mut case = Case::new(scene.name(match unit {
+        Unit::Cores => "attention_prefill",
+        Unit::Registers => "attention_prefill_registers",
+    }));
     let Stage { tables, step, pool, query, weighing, expected } = scene.stage(&mut case, 1, Route::Tiled);
     let Cells::KeysAndValues(shape) = scene.cells else { unreachable!("latent cells have their own kernel") };
     let tiles = tables.prefill(scene.span).expect("tiles");
     let out = case.output_f32("out", expected, PREFILL);
     let attend = Attend { cache: PagedCache { pool, shape }, layer: 1, heads: scene.heads, weighing };
-    case.dispatch([AttentionPrefill { tiles, attend, step, query, out }.dispatch()]);
+    case.dispatch([AttentionPrefill { tiles, attend, unit, step, query, out }.dispatch()]);
     case
 }
 

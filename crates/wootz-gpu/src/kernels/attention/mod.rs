@@ -65,10 +65,10 @@ pub const HEAD_SIZES: [usize; 9] = [8, 16, 32, 64, 80, 96, 128, 192, 256];
 /// Tokens of a partition: `PARTITION_TOKENS` of `common/attention.h`.
 const PARTITION_TOKENS: usize = 256;
 
-/// What decode attention multiplies on. The answers differ in rounding.
+/// What attention multiplies on. The answers differ in rounding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Unit {
-    /// Whatever a device has: f32 throughout.
+    /// Whatever a device has: single rows in f32 throughout, prompts on tiles.
     #[default]
     Cores,
     /// A matrix unit whose factors lie in registers ([`crate::device::DeviceFacts::register_factors`]), where a head size has

@@ -2,11 +2,8 @@
 
 use arrayvec::ArrayVec;
 
-use super::{Attend, PrefillTiles, StepSlices, source};
+use super::{Attend, PrefillTiles, StepSlices, Unit, source};
 use crate::device::{Argument, Dispatch, Grid, Kernel, Slice, Work};
-
-/// Threads of a threadgroup.
-const THREADS: u32 = 128;
 
 /// Softmax attention of the step's prefill tiles over their sequences' pages.
 #[derive(Debug, Clone, Copy)]
@@ -15,6 +12,8 @@ pub struct AttentionPrefill {
     pub tiles: PrefillTiles,
     /// Over what, and how.
     pub attend: Attend,
+    /// On what.
+    pub unit: Unit,
     /// The step.
     pub step: StepSlices,
     /// `[rows, heads, head_dim]`, rotated, 16-byte aligned.
@@ -24,6 +23,18 @@ pub struct AttentionPrefill {
 }
 
 impl AttentionPrefill {
+    /// The kernel of [`Unit::Registers`] for a head size; without one it is that of [`Unit::Cores`].
+    pub fn on_registers(head_dim: usize) -> Option<Kernel> {
+        let (file, entry) = match head_dim {
+            64 => ("attention_registers_64.metal", "attention_prefill_registers_64"),
+            80 => ("attention_registers_80.metal", "attention_prefill_registers_80"),
+            96 => ("attention_registers_96.metal", "attention_prefill_registers_96"),
+            128 => ("attention_registers_128.metal", "attention_prefill_registers_128"),
+            _ => return None,
+        };
+        Some(Kernel { source: source(file), entry })
+    }
+
     /// The launch.
     ///
     /// # Panics
@@ -34,8 +45,13 @@ impl AttentionPrefill {
         let cache_bytes = (self.tiles.tokens * cache.shape.kv_heads * heads.dim * 2 * 2) as u64;
         // A tile's rows look at about as many tokens as its last one.
         let looked_at = self.tiles.tokens * self.tiles.rows.div_ceil(self.tiles.count);
+        let on_registers = AttentionPrefill::on_registers(heads.dim).filter(|_| self.unit == Unit::Registers);
+        let (kernel, heads_at_once, threads) = match on_registers {
+            Some(kernel) => (kernel, 4, 256),
+            None => (kernel(heads.dim), 1, 128),
+        };
         Dispatch {
-            kernel: kernel(heads.dim),
+            kernel,
             arguments: ArrayVec::from_iter([
                 Argument::read(self.query),
                 Argument::read(cache.pool),
@@ -46,8 +62,8 @@ impl AttentionPrefill {
                 Argument::inline(&self.attend.arguments(1)),
             ]),
             grid: Grid {
-                threadgroups: [heads.count as u32, self.tiles.count as u32, 1],
-                threads: [THREADS, 1, 1],
+                threadgroups: [heads.count.div_ceil(heads_at_once) as u32, self.tiles.count as u32, 1],
+                threads: [threads, 1, 1],
             },
             work: Work {
                 bytes_read: cache_bytes + rows_bytes,
