@@ -6,7 +6,6 @@ use std::str::FromStr;
 use clap::builder::{PossibleValue, TypedValueParser};
 use clap::{Arg, Args, Command, ValueEnum};
 use wootz_gpu::choices::{self, Choices};
-#[cfg(feature = "cuda")]
 use wootz_gpu::collective::MOST_RANKS;
 use wootz_gpu::device::{Device, DeviceFacts};
 use wootz_gpu::emulator::{Emulator, EmulatorSettings};
@@ -28,6 +27,8 @@ pub enum DeviceName {
     Cuda(GpuNumbers),
     /// The GPU kernels, run by the processor.
     Emulator,
+    /// The same as so many GPUs that compute each step together.
+    Emulators(usize),
 }
 
 /// Whose kernels multiply matrices with many rows.
@@ -85,7 +86,10 @@ const DEVICES: &[(&str, &str)] = &[
         "cuda",
         "An NVIDIA GPU: cuda is the first, as cuda:0, and cuda:1 the second; cuda:0,1 are both for one model (2 to 8, alike)",
     ),
-    ("emulator", "The GPU kernels, run by the processor: slow, for checking and learning; needs clang"),
+    (
+        "emulator",
+        "The GPU kernels, run by the processor: slow, for checking and learning; needs clang; emulator:2 is two",
+    ),
 ];
 
 impl FromStr for DeviceName {
@@ -97,10 +101,20 @@ impl FromStr for DeviceName {
             #[cfg(target_os = "macos")]
             "metal" => Ok(DeviceName::Metal),
             "emulator" => Ok(DeviceName::Emulator),
+            _ if text.starts_with("emulator:") => emulators(text),
             _ if text == "cuda" || text.starts_with("cuda:") => cuda(text),
             _ => Err(format!("there is no device {text} here: {}", DeviceName::list())),
         }
     }
+}
+
+fn emulators(text: &str) -> Result<DeviceName, String> {
+    let count = text.strip_prefix("emulator:").and_then(|count| count.parse().ok());
+    count.filter(|count| (2..=MOST_RANKS).contains(count)).map(DeviceName::Emulators).ok_or_else(|| {
+        format!(
+            "there is no device {text}: emulator is one, and emulator:2 to emulator:{MOST_RANKS} are several"
+        )
+    })
 }
 
 #[cfg(feature = "cuda")]
@@ -201,17 +215,19 @@ impl DeviceName {
         format!("{} or {}", others.join(", "), last.0)
     }
 
+    /// Whether the processor stands in for GPUs.
+    pub fn is_emulated(self) -> bool {
+        matches!(self, DeviceName::Emulator | DeviceName::Emulators(_))
+    }
+
     /// Opens one GPU, for commands that look at a GPU and not at a model; `None` for the processor.
     pub fn open_one(self, threads: Option<usize>) -> Result<Option<Box<dyn Device>>, Failure> {
-        #[cfg(feature = "cuda")]
-        if let DeviceName::Cuda(numbers) = self
-            && numbers.as_slice().len() > 1
-        {
-            return Err(Failure::Usage("this is done on one GPU at a time: --device names several".into()));
-        }
         match self.open(threads)? {
             Some(Gpus::One(device)) => Ok(Some(device)),
-            Some(Gpus::Several(_)) | None => Ok(None),
+            None => Ok(None),
+            Some(Gpus::Several(_)) => {
+                Err(Failure::Usage("this is done on one GPU at a time: --device names several".into()))
+            }
         }
     }
 
@@ -238,6 +254,13 @@ impl DeviceName {
                 let mut settings = EmulatorSettings::default();
                 settings.workers = threads.unwrap_or(settings.workers);
                 Ok(Some(Gpus::One(Box::new(Emulator::new(settings)?))))
+            }
+            DeviceName::Emulators(count) => {
+                let mut settings = EmulatorSettings::default();
+                // They share the processor and its memory.
+                settings.workers = threads.unwrap_or(settings.workers).div_ceil(count);
+                settings.memory /= count as u64;
+                Ok(Some(Gpus::Several(Emulator::group(&settings, count)?)))
             }
         }
     }
@@ -283,7 +306,7 @@ impl DeviceOptions {
         if mps {
             return usage("--gemm mps needs a Mac: Metal Performance Shaders are part of macOS");
         }
-        if mps && name == DeviceName::Emulator {
+        if mps && name.is_emulated() {
             return usage("--gemm mps is for --device metal: the emulator has no such library");
         }
         if mps && self.deterministic {
@@ -326,7 +349,8 @@ mod tests {
     fn devices_have_names() {
         assert_eq!(name_of("cpu"), Ok(DeviceName::Cpu));
         assert_eq!(name_of("emulator"), Ok(DeviceName::Emulator));
-        for wrong in ["gpu", "CPU", "", "cpu:0", "emulator:1"] {
+        assert_eq!(name_of("emulator:2"), Ok(DeviceName::Emulators(2)));
+        for wrong in ["gpu", "CPU", "", "cpu:0", "emulator:1", "emulator:9", "emulator:0,1"] {
             let said = name_of(wrong).unwrap_err();
             assert!(said.contains("there is no device") && said.contains("emulator"), "{said}");
         }

@@ -254,6 +254,7 @@ fn the_emulator_answers_as_the_processor_does() {
     };
     let text = on("cpu", &["-n", "6"]);
     assert_eq!(on("emulator", &["-n", "6"]), text);
+    assert_eq!(on("emulator:2", &["-n", "6"]), text);
     let lines = on("emulator", &["-n", "3", "--json", "--logprobs", "2", "--deterministic"]);
     let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let (end, events) = lines.split_last().unwrap();

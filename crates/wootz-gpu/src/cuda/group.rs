@@ -108,6 +108,8 @@ pub struct Communicators {
     /// Where their threads wait for each other.
     meeting: Meeting,
     abandoned: AtomicBool,
+    /// The members' GPUs, which stay open as long as there are members.
+    contexts: Vec<Arc<Context>>,
 }
 
 impl Communicators {
@@ -132,6 +134,7 @@ impl Communicators {
             inside: gpus.iter().map(|_| Mutex::new(())).collect(),
             meeting: Meeting::new(gpus.len()),
             abandoned: AtomicBool::new(false),
+            contexts: gpus.iter().map(|(_, context, _)| Arc::clone(context)).collect(),
         };
         group.connect(gpus)?.map_err(failed)?;
         Ok(Arc::new(group))
@@ -246,13 +249,14 @@ impl Group for Communicators {
         self.meeting.abandon();
         (0..self.members.len()).for_each(|rank| self.wait_outside(rank));
         for member in self.members.clone() {
-            let abort = self.functions.abort;
+            let (abort, contexts) = (self.functions.abort, self.contexts.clone());
             let end = move || {
                 // The whole of it, which may go to another thread; its pointer alone may not.
                 let Member(member) = { member };
                 // SAFETY: nobody uses the member any longer, since all look at `abandoned` first. The library allows this
                 // call beside one that is stuck in it.
                 let _ = unsafe { abort(member) };
+                drop(contexts);
             };
             // Without a thread the GPUs go on waiting, which only the end of the program ends.
             let _ = std::thread::Builder::new().name("nccl-abort".to_owned()).spawn(end);

@@ -249,7 +249,7 @@ fn on_gpu(
     let threads = arguments.threads.first().map(|&count| count.into());
     let Some(gpu) = device.open(threads)? else { return Err(Failure::new("the processor is no GPU")) };
     let CpuSettings { pages, samples, .. } = room(workloads);
-    let rows = if device == DeviceName::Emulator { ROWS } else { GPU_ROWS };
+    let rows = if device.is_emulated() { ROWS } else { GPU_ROWS };
     let settings =
         GpuSettings { pages, rows, samples, choices: device::known(gpu.facts()), ..Default::default() };
     let (facts, count) = (gpu.facts().clone(), gpu.count());

@@ -59,7 +59,7 @@ pub fn run(arguments: &TuneArguments) -> Result<(), Failure> {
     let facts = gpu.facts().clone();
     let rows: Vec<usize> = match arguments.rows.as_slice() {
         // Its times mean nothing, and it would take hours.
-        [] if name == DeviceName::Emulator => vec![1, 9],
+        [] if name.is_emulated() => vec![1, 9],
         [] => (0..10).map(|power| 1 << power).collect(),
         given => given.iter().map(|&rows| rows.into()).collect(),
     };
@@ -80,7 +80,7 @@ pub fn run(arguments: &TuneArguments) -> Result<(), Failure> {
     })?;
     bar.finish_and_clear();
     write!(stdout().lock(), "{}", table(&trials))?;
-    if name == DeviceName::Emulator {
+    if name.is_emulated() {
         terminal::note("these are times of the emulator, which say nothing of a GPU: no winners are kept");
         return Ok(());
     }
