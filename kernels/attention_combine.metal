@@ -55,6 +55,6 @@ kernel void attention_combine(
     }
     const float sink = args.sinks ? sinks[head] : 0.0f;
     if (dim < args.dims)
-        out[(ulong(row) * args.heads + head) * args.dims + dim] =
-            total * final_factor(most, sum, args.sinks, sink);
+        store_result(out, (ulong(row) * args.heads + head) * args.dims + dim, args.halves,
+                     total * final_factor(most, sum, args.sinks, sink));
 }

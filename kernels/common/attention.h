@@ -58,6 +58,13 @@ inline float power_of(float score, float most)
     return fast::exp(score - most);
 }
 
+// A result, as f32 or f16. It is an average of values that are f16, so that none is too large for it.
+inline void store_result(device float* out, ulong at, bool halves, float result)
+{
+    if (halves) ((device half*)out)[at] = half(result);
+    else out[at] = result;
+}
+
 // What a row's sums of `sum` powers over `most` are multiplied with in the end. A sink is a score without a value: it
 // takes its share of the weights and adds nothing.
 inline float final_factor(float most, float sum, bool has_sink, float sink)

@@ -104,7 +104,7 @@ kernel void attention_registers(
     device const float* sinks         [[buffer(4)]],   // [heads], where args.sinks is set
     device float* partial             [[buffer(5)]],   // [decode rows, heads, partitions, D]
     device float2* stats              [[buffer(6)]],   // [decode rows, heads, partitions] greatest score, sum of powers
-    device float* out                 [[buffer(7)]],   // [rows, heads, D]
+    device float* out                 [[buffer(7)]],   // [rows, heads, D], where args.halves is set of f16
     constant AttentionArguments& args [[buffer(8)]],
     uint3 group      [[threadgroup_position_in_grid]],
     ushort thread_id [[thread_index_in_threadgroup]],
@@ -203,7 +203,8 @@ kernel void attention_registers(
             const uint out_head = first_head + head;
             if (partitions.y == 1) {
                 const float sink = args.sinks ? sinks[out_head] : 0.0f;
-                out[(ulong(row) * args.heads + out_head) * D + dim] = total * final_factor(own_stats.x, own_stats.y, args.sinks, sink);
+                store_result(out, (ulong(row) * args.heads + out_head) * D + dim, args.halves,
+                             total * final_factor(own_stats.x, own_stats.y, args.sinks, sink));
             } else {
                 const ulong at = (ulong(group.z) * args.heads + out_head) * args.partitions + group.x;
                 partial[at * D + dim] = total;

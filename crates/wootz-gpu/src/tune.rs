@@ -164,7 +164,7 @@ impl<'a> Bench<'a> {
         let out = self.out.part(0, 4 * rows * matrix.rows);
         let input = self.input.part(0, 4 * rows * matrix.columns);
         let products = &[Product { choice, matrix, bias, out: JointRows::one(out, matrix.rows) }];
-        Products { rows, input, converted: false, products, scratch: self.scratch }.append(dispatches);
+        Products { rows, input, converted: None, products, scratch: self.scratch }.append(dispatches);
     }
 
     /// Whether two choices compute the same with every matrix of a family. Both round the same factors, so only the

@@ -12,7 +12,8 @@ use wootz_gpu::case::values;
 use wootz_gpu::device::{Command, Device, Dispatch, Profile, Slice};
 use wootz_gpu::emulator::{Emulator, EmulatorSettings, Schedule};
 use wootz_gpu::kernels::attention::{
-    Attend, AttentionDecode, AttentionPrefill, PagedCache, Route, StepSlices, StepTables, Unit, Weighing,
+    Attend, AttentionDecode, AttentionPrefill, PagedCache, Results, Route, StepSlices, StepTables, Unit,
+    Weighing,
 };
 use wootz_spec::Span;
 
@@ -114,7 +115,10 @@ impl World {
             let bytes = AttentionDecode::scratch_bytes(rows.count, rows.longest, HEADS, &weighing);
             let scratch = upload(&mut self.device, &vec![0xff_u8; bytes]);
             let unit = self.unit;
-            dispatches.extend(AttentionDecode { rows, attend, unit, step, scratch, query, out }.dispatches());
+            let results = Results::Floats(out);
+            dispatches.extend(
+                AttentionDecode { rows, attend, unit, step, scratch, query, out: results }.dispatches(),
+            );
         }
         if let Some(tiles) = tables.prefill(self.span) {
             let unit = self.unit;

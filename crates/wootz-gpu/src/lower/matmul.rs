@@ -51,8 +51,8 @@ pub struct Products<'a> {
     pub rows: usize,
     /// `[rows, columns]` f32.
     pub input: Slice,
-    /// Whether the op before has put the input, as f16, to [`Products::halves`].
-    pub converted: bool,
+    /// Where the op before has put the input as f16: [`Products::halves`], perhaps with other powers.
+    pub converted: Option<HalfInput>,
     /// They don't depend on each other, and may run beside each other.
     pub products: &'a [Product],
     /// Of at least [`Products::scratch_bytes`].
@@ -72,10 +72,10 @@ impl Products<'_> {
         };
         let halves = self.products.iter().any(|product| product.choice.takes_halves()).then(|| {
             let out = HalfInput::within(take(HalfInput::bytes(rows, columns)), rows, columns);
-            if !self.converted {
+            self.converted.unwrap_or_else(|| {
                 dispatches.push(HalfRows { rows, columns, input: self.input, out }.dispatch());
-            }
-            out
+                out
+            })
         });
         for product in self.products {
             let scratch = take(product.choice.scratch_bytes(rows, &product.matrix));

@@ -22,7 +22,7 @@ use crate::collective::AllReduce;
 use crate::device::{Dispatch, Kernel, Slice};
 use crate::kernels::activation::{Gate, Gated, GatedHalf, StridedRows};
 use crate::kernels::attention::{
-    Attend, AttentionDecode, AttentionPrefill, PagedCache, Route, StepTables, Unit, Weighing,
+    Attend, AttentionDecode, AttentionPrefill, PagedCache, Results, Route, StepTables, Unit, Weighing,
 };
 use crate::kernels::embedding::{Embed, GatherAdd};
 use crate::kernels::gemm::HalfInput;
@@ -85,6 +85,8 @@ pub struct Places {
     pub scratch: Slice,
     /// Scratch of matrix products.
     pub products: Slice,
+    /// For each row of a step 1, f32: the power of rows that are f16 as they are.
+    pub ones: Slice,
 }
 
 /// A model that is laid out on a device.
@@ -158,7 +160,7 @@ struct StepLowering<'a> {
     tables: &'a StepTables,
     places: &'a StepPlaces,
     /// The buffer that the op before made f16 of too, where products look for it.
-    halves_of: Option<Buffer>,
+    halves_of: Option<(Buffer, HalfInput)>,
     dispatches: Vec<Dispatch>,
 }
 
@@ -222,7 +224,8 @@ impl StepLowering<'_> {
             &Op::Attention { layer, query, query_heads, kv_heads: _, scale, span, out } => {
                 let weighing = Weighing { scale, span, softcap: None, sinks: None };
                 let attend = Attend { cache: self.model.places.cache, layer, heads: query_heads, weighing };
-                self.attention(attend, self.slice(query), self.slice(out), span);
+                let results = self.results_for(&attend, out, next);
+                self.attention(attend, self.slice(query), results, span);
             }
             &Op::AllReduce { buffer } => {
                 self.dispatches.push(AllReduce { values: self.slice(buffer) }.dispatch());
@@ -250,7 +253,8 @@ impl StepLowering<'_> {
         };
         let factors = self.model.choices.factors(&self.model.weights, projections, rows);
         let products: Vec<Product> = factors.into_iter().map(product).collect();
-        let converted = self.halves_of.take() == Some(input);
+        let converted =
+            self.halves_of.take().filter(|(buffer, _)| *buffer == input).map(|(_, halves)| halves);
         let (input, scratch) = (self.slice(input), self.model.places.products);
         Products { rows, input, converted, products: &products, scratch }.append(&mut self.dispatches);
     }
@@ -266,10 +270,11 @@ impl StepLowering<'_> {
             }
             _ => false,
         };
-        next.is_some_and(takes).then(|| {
-            self.halves_of = Some(buffer);
-            Products::halves(self.model.places.products, rows, self.width(buffer))
-        })
+        let halves = next
+            .is_some_and(takes)
+            .then(|| Products::halves(self.model.places.products, rows, self.width(buffer)));
+        self.halves_of = halves.map(|halves| (buffer, halves));
+        halves
     }
 
     /// Where a norm puts its result, and as what it is read.
@@ -333,9 +338,25 @@ impl StepLowering<'_> {
         Turn { pairing: rope.pairing, pairs: rope.dims / 2, frequencies, magnitude }
     }
 
-    fn attention(&mut self, attend: Attend, query: Slice, out: Slice, span: Span) {
+    /// As what attention leaves its results: as f16 where all its rows are single ones, its kernel can, and nobody else
+    /// reads them. They are averages of values that are f16 themselves, so their power is 1.
+    fn results_for(&mut self, attend: &Attend, out: Buffer, next: Option<&Op>) -> Results {
+        let floats = Results::Floats(self.slice(out));
+        let can = self.model.unit(AttentionDecode::on_registers(attend.heads.dim)) == Unit::Registers
+            && self.tables.prefill(attend.weighing.span).is_none()
+            && self.model.read_once[out.0];
+        let Some(halves) = self.halves_for(out, next).filter(|_| can) else {
+            self.halves_of = None;
+            return floats;
+        };
+        let inverse = self.model.places.ones.part(0, 4 * self.rows(out));
+        self.halves_of = Some((out, HalfInput { inverse, ..halves }));
+        Results::Halves(halves.halves)
+    }
+
+    fn attention(&mut self, attend: Attend, query: Slice, out: Results, span: Span) {
         let step = self.places.step;
-        if let Some(tiles) = self.tables.prefill(span) {
+        if let (Some(tiles), Results::Floats(out)) = (self.tables.prefill(span), out) {
             let unit = self.model.unit(AttentionPrefill::on_registers(attend.heads.dim));
             self.dispatches.push(AttentionPrefill { tiles, attend, unit, step, query, out }.dispatch());
         }

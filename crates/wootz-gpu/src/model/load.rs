@@ -306,11 +306,14 @@ fn set_aside(
     let scratch = scratch_bytes(program, limits.rows, limits.positions.saturating_sub(1));
     let scratch = allocate(Some(scratch), "the scratch of attention", remedy)?;
     let products = allocate(Some(products), "the scratch of matrix products", remedy)?;
+    let ones = allocate(limits.rows.checked_mul(4), "the powers of a step's rows", remedy)?;
     let mut step_buffer = || allocate(Some(StepData::bytes(limits)), "the data of a step", remedy);
     let step_buffers = [step_buffer()?, step_buffer()?, step_buffer()?];
     let arena = arena.expect("memory of its size was just allocated");
     let cache = PagedCache { pool, shape: program.cache };
-    Ok((Places { activations, arena, cache, scratch, products }, step_buffers))
+    let powers = vec![1.0_f32; ones.length / 4];
+    device.write(ones, bytemuck::cast_slice(&powers)).map_err(|error| device_error(&error, ""))?;
+    Ok((Places { activations, arena, cache, scratch, products, ones }, step_buffers))
 }
 
 /// Every kernel that a step within `limits` can use: those of steps that tell all choices apart.

@@ -7,10 +7,10 @@ use wootz_backend::step::{PAGE_TOKENS, SequenceSlice, Step};
 use wootz_spec::Span;
 
 use super::{
-    Attend, AttentionDecode, AttentionLatent, AttentionPrefill, LatentCache, PagedCache, Route, StepSlices,
-    StepTables, Unit, Weighing,
+    Attend, AttentionDecode, AttentionLatent, AttentionPrefill, LatentCache, PagedCache, Results, Route,
+    StepSlices, StepTables, Unit, Weighing,
 };
-use crate::case::{Case, Tolerance, values};
+use crate::case::{Case, Check, Tolerance, values};
 use crate::device::Slice;
 use crate::twins::attention::{Cells, Look, attend};
 
@@ -20,7 +20,8 @@ const DECODE: Tolerance = Tolerance { absolute: 1e-5, relative: 1e-5 };
 
 /// Queries and weights are rounded to f16: 2^-11 of each. Of a query of up to 3 over `D` elements that is an error of the
 /// scaled score of at most 3 · 2^-12, as they are not all wrong in the same direction; a score's error is its weight's,
-/// which with the weight's own rounding makes less than 2^-10 of values up to 1, and errors of both signs cancel.
+/// which with the weight's own rounding makes less than 2^-10 of values up to 1, and errors of both signs cancel. A result
+/// that is f16 adds 2^-12.
 const PREFILL: Tolerance = Tolerance { absolute: 1e-3, relative: 0.0 };
 
 /// A step over a pool, and what is asked of it.
@@ -225,24 +226,23 @@ fn scene(query_heads: usize, kv_heads: usize, head_dim: usize, context: usize) -
 
 /// All cases of the concept.
 pub(super) fn cases() -> Vec<Case> {
-    let decode = decode_scenes().into_iter().flat_map(|scene| {
-        let units = [Unit::Cores, Unit::Registers];
+    let decode = decode_scenes().into_iter().enumerate().flat_map(|(place, scene)| {
+        // Every second one with results of f16.
+        let halves = if place % 2 == 0 { Kind::Registers } else { Kind::RegistersToHalves };
         let has =
-            |unit: &Unit| *unit == Unit::Cores || AttentionDecode::on_registers(scene.heads.dim).is_some();
-        let cases: Vec<Case> =
-            units.into_iter().filter(has).map(|unit| decode_case(&scene, unit, usize::MAX)).collect();
-        cases
+            |kind: &Kind| *kind == Kind::Cores || AttentionDecode::on_registers(scene.heads.dim).is_some();
+        let kinds = [Kind::Cores, halves].into_iter().filter(has);
+        kinds.map(|kind| decode_case(&scene, kind, usize::MAX)).collect::<Vec<Case>>()
     });
     // Rows that take turns, because scratch has room for one of them or two.
     let sequences = vec![(300, 1), (40, 1), (260, 1)];
     let turns = Scene { sequences, ..scene(2, 2, 64, 1) };
-    let turns = [1, 2].map(|rows| decode_case(&turns, Unit::Cores, rows));
+    let turns = [1, 2].map(|rows| decode_case(&turns, Kind::Cores, rows));
     let prefill = prefill_scenes().into_iter().flat_map(|scene| {
         let units = [Unit::Cores, Unit::Registers];
         let has =
             |unit: &Unit| *unit == Unit::Cores || AttentionPrefill::on_registers(scene.heads.dim).is_some();
-        let cases: Vec<Case> = units.into_iter().filter(has).map(|unit| prefill_case(&scene, unit)).collect();
-        cases
+        units.into_iter().filter(has).map(|unit| prefill_case(&scene, unit)).collect::<Vec<Case>>()
     });
     decode
         .chain(turns)
@@ -286,12 +286,21 @@ fn decode_scenes() -> Vec<Scene> {
     scenes
 }
 
+/// What computes a case.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Cores,
+    Registers,
+    RegistersToHalves,
+}
+
 /// `at_once` rows fit into scratch.
-fn decode_case(scene: &Scene, unit: Unit, at_once: usize) -> Case {
+fn decode_case(scene: &Scene, kind: Kind, at_once: usize) -> Case {
     let turns = if at_once == usize::MAX { String::new() } else { format!(", {at_once} at once") };
-    let (kernel, tolerance) = match unit {
-        Unit::Cores => ("attention_decode", DECODE),
-        Unit::Registers => ("attention_registers", PREFILL),
+    let (kernel, unit, tolerance) = match kind {
+        Kind::Cores => ("attention_decode", Unit::Cores, DECODE),
+        Kind::Registers => ("attention_registers", Unit::Registers, PREFILL),
+        Kind::RegistersToHalves => ("attention_registers, f16", Unit::Registers, PREFILL),
     };
     let mut case = Case::new(scene.name(kernel) + &turns);
     let Stage { tables, step, pool, query, weighing, expected } = scene.stage(&mut case, 1, Route::OneAnswer);
@@ -300,7 +309,12 @@ fn decode_case(scene: &Scene, unit: Unit, at_once: usize) -> Case {
     let heads = scene.heads;
     let bytes = AttentionDecode::scratch_bytes(at_once.min(rows.count), rows.longest, heads, &weighing);
     let scratch = case.scratch("scratch", bytes);
-    let out = case.output_f32("out", expected, tolerance);
+    let out = if kind == Kind::RegistersToHalves {
+        let poison = vec![0xff; 2 * expected.len()];
+        Results::Halves(case.buffer("out", poison, Check::F16(expected, tolerance)))
+    } else {
+        Results::Floats(case.output_f32("out", expected, tolerance))
+    };
     let attend = Attend { cache: PagedCache { pool, shape }, layer: 1, heads, weighing };
     case.dispatch(AttentionDecode { rows, attend, unit, step, scratch, query, out }.dispatches());
     case

@@ -3,7 +3,7 @@
 use arrayvec::ArrayVec;
 use wootz_backend::ops::Heads;
 
-use super::{DecodeRows, StepSlices, Weighing, source};
+use super::{DecodeRows, Results, StepSlices, Weighing, source};
 use crate::device::{Argument, Dispatch, Grid, Kernel, Slice, Work};
 use crate::kernel_args;
 
@@ -20,6 +20,8 @@ kernel_args! {
         partitions: u32,
         /// Whether there are sinks.
         sinks: u32,
+        /// Whether results are f16.
+        halves: u32,
     }
 }
 
@@ -106,7 +108,7 @@ pub(super) struct Combine {
     /// What the first launch left.
     pub partials: Partials,
     /// `[rows, heads, dims]`.
-    pub out: Slice,
+    pub out: Results,
 }
 
 impl Combine {
@@ -119,6 +121,7 @@ impl Combine {
             window: self.weighing.window(),
             partitions: partials.partitions as u32,
             sinks: u32::from(self.weighing.sinks.is_some()),
+            halves: u32::from(self.out.are_halves()),
         };
         let results = (self.rows * heads.width()) as u64;
         Dispatch {
@@ -128,7 +131,7 @@ impl Combine {
                 Argument::read(partials.stats),
                 Argument::read(self.step.decode_rows),
                 self.weighing.sinks_or(partials.stats),
-                Argument::update(self.out),
+                Argument::update(self.out.slice()),
                 Argument::inline(&arguments),
             ]),
             grid: Grid {

@@ -4,7 +4,7 @@ use arrayvec::ArrayVec;
 use wootz_backend::ops::Heads;
 
 use super::combine::{Combine, Partials, Turn};
-use super::{Attend, DecodeRows, StepSlices, Unit, Weighing, source};
+use super::{Attend, DecodeRows, Results, StepSlices, Unit, Weighing, source};
 use crate::device::{Argument, Dispatch, Grid, Kernel, Slice, Work};
 use crate::kernel_args;
 
@@ -29,6 +29,8 @@ kernel_args! {
         scale: f32,
         /// Cap on scores; 0 is none.
         softcap: f32,
+        /// Whether results are f16.
+        halves: u32,
     }
 }
 
@@ -48,8 +50,8 @@ pub struct AttentionDecode {
     pub scratch: Slice,
     /// `[rows, heads, head_dim]`, rotated, 16-byte aligned.
     pub query: Slice,
-    /// `[rows, heads, head_dim]`; only the decode rows are written.
-    pub out: Slice,
+    /// Only the decode rows are written.
+    pub out: Results,
 }
 
 impl AttentionDecode {
@@ -111,8 +113,8 @@ impl AttentionDecode {
                 weighing.sinks_or(self.query),
                 sums,
                 stats,
-                Argument::update(self.out),
-                Argument::inline(&self.attend.arguments(partitions)),
+                Argument::update(self.out.slice()),
+                Argument::inline(&self.attend.arguments(partitions, self.out.are_halves())),
             ]),
             grid: Grid {
                 threadgroups: [partitions as u32, (kv_heads * blocks) as u32, rows.count as u32],

@@ -4,7 +4,7 @@ use arrayvec::ArrayVec;
 use wootz_backend::ops::Heads;
 
 use super::combine::{Combine, Partials, Turn};
-use super::{AttentionArguments, DecodeRows, LatentCache, StepSlices, Weighing, source};
+use super::{AttentionArguments, DecodeRows, LatentCache, Results, StepSlices, Weighing, source};
 use crate::device::{Argument, Dispatch, Grid, Kernel, Slice, Work};
 
 /// Latent and rotated elements of a key that kernels exist for.
@@ -57,9 +57,9 @@ impl AttentionLatent {
         let partitions = weighing.partitions(self.rows.longest);
         Turn::all(self.rows, self.step, self.scratch, heads, partitions).flat_map(move |turn| {
             let (rows, step) = (turn.rows.count, turn.step);
-            let combine = turn
-                .partials
-                .map(|partials| Combine { rows, heads, weighing, step, partials, out }.dispatch());
+            let combine = turn.partials.map(|partials| {
+                Combine { rows, heads, weighing, step, partials, out: Results::Floats(out) }.dispatch()
+            });
             [this.split(partitions, turn)].into_iter().chain(combine)
         })
     }
@@ -77,6 +77,7 @@ impl AttentionLatent {
             sinks: u32::from(self.weighing.sinks.is_some()),
             scale: self.weighing.scale,
             softcap: self.weighing.softcap.unwrap_or(0.0),
+            halves: 0,
         };
         let (sums, stats) = match partials {
             Some(partials) => (Argument::write(partials.sums), Argument::write(partials.stats)),

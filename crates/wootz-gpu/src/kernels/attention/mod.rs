@@ -76,6 +76,27 @@ pub enum Unit {
     Registers,
 }
 
+/// Where attention's results go: `[rows, heads, head_dim]`.
+#[derive(Debug, Clone, Copy)]
+pub enum Results {
+    /// As f32.
+    Floats(Slice),
+    /// As f16: the kernels of [`Unit::Registers`] can.
+    Halves(Slice),
+}
+
+impl Results {
+    fn slice(self) -> Slice {
+        match self {
+            Results::Floats(slice) | Results::Halves(slice) => slice,
+        }
+    }
+
+    fn are_halves(self) -> bool {
+        matches!(self, Results::Halves(_))
+    }
+}
+
 /// A pool of pages on the device.
 #[derive(Debug, Clone, Copy)]
 pub struct PagedCache {
@@ -187,8 +208,8 @@ impl Attend {
         self.heads.count / self.cache.shape.kv_heads
     }
 
-    /// What every kernel is told; `partitions` is the stride of what a split kernel leaves.
-    fn arguments(&self, partitions: usize) -> AttentionArguments {
+    /// What every kernel is told; `partitions` is the stride of what a split kernel leaves; `halves` is whether results are f16.
+    fn arguments(&self, partitions: usize, halves: bool) -> AttentionArguments {
         AttentionArguments {
             heads: self.heads.count as u32,
             group: self.group() as u32,
@@ -199,6 +220,7 @@ impl Attend {
             sinks: u32::from(self.weighing.sinks.is_some()),
             scale: self.weighing.scale,
             softcap: self.weighing.softcap.unwrap_or(0.0),
+            halves: u32::from(halves),
         }
     }
 }

@@ -59,7 +59,7 @@ impl AttentionPrefill {
                 Argument::read(self.step.prefill_tiles),
                 weighing.sinks_or(self.query),
                 Argument::update(self.out),
-                Argument::inline(&self.attend.arguments(1)),
+                Argument::inline(&self.attend.arguments(1, false)),
             ]),
             grid: Grid {
                 threadgroups: [heads.count.div_ceil(heads_at_once) as u32, self.tiles.count as u32, 1],
