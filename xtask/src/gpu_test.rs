@@ -38,10 +38,13 @@ pub fn run(repository: &Repository, options: &Options) -> Result<(), Failure> {
     }
     let packed = out.join(PROGRAM);
     copy(&program, &packed)?;
-    println!("packed in {}: run ./{PROGRAM} there, on a machine with an NVIDIA GPU", out.display());
+    println!(
+        "packed in {}: run ./{PROGRAM} --device cuda there, on a machine with an NVIDIA GPU",
+        out.display()
+    );
     if options.run {
         let mut tests = Command::new(packed);
-        tests.current_dir(&out);
+        tests.current_dir(&out).args(["--device", "cuda"]);
         process::run(tests)?;
     }
     Ok(())

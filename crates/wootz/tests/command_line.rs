@@ -177,27 +177,6 @@ fn info_shows_what_a_model_is() {
 }
 
 #[test]
-fn bench_reports_in_json_and_in_a_table() {
-    let model = small();
-    let sizes = ["bench", &model, "-p", "32", "-n", "4", "-b", "1,2", "-r", "2", "-t", "1", "--no-limits"];
-    let report: Value = serde_json::from_str(&answer_of(wootz(&[&sizes[..], &["--json"]].concat()))).unwrap();
-    let results = report["results"].as_array().unwrap();
-    let tests: Vec<&str> = results.iter().map(|result| result["test"].as_str().unwrap()).collect();
-    assert_eq!(tests, ["pp32", "tg4", "tg4×2"]);
-    for result in results {
-        let rate = &result["tokens_per_second"];
-        assert!(
-            rate["lowest"].as_f64().unwrap() > 0.0 && rate["median"].as_f64() <= rate["highest"].as_f64()
-        );
-        assert_eq!(result["seconds"].as_array().unwrap().len(), 2);
-    }
-    let table = answer_of(wootz(&sizes));
-    assert!(table.contains("| pp32 "), "{table}");
-    let nothing = failure_of(wootz(&["bench", &model, "-p", "0", "-n", "0"]), 2);
-    assert!(nothing.contains("nothing is left"), "{nothing}");
-}
-
-#[test]
 fn perplexity_of_a_text() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("text.txt");

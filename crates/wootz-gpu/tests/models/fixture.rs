@@ -27,9 +27,10 @@ pub fn tiny_models() -> impl Iterator<Item = PathBuf> {
     truth::tiny_models().filter(|folder| !folder.ends_with("mistral_old"))
 }
 
-/// A quantised model that ships with the program.
+/// A quantised model that ships with the program; in the working folder where it is there, as fixtures are.
 pub fn shipped(file: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models").join(file)
+    let here = Path::new("models").join(file);
+    if here.exists() { here } else { Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models").join(file) }
 }
 
 /// How a checkpoint is changed.

@@ -1,9 +1,5 @@
 //! Models whose matrices are packed at load, as on NVIDIA's GPUs.
 
-use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-
 use wootz_backend::Model;
 use wootz_backend::step::{SequenceSlice, Step};
 use wootz_gpu::device::{DeviceFacts, Family};
@@ -11,17 +7,9 @@ use wootz_gpu::model::{GpuModel, GpuSettings};
 use wootz_gpu::paper::Paper;
 use wootz_gpu::select::Answers;
 
-use super::fixture::{self, distance, fixtures, load, logits, reference, settings, shipped, step};
-use super::{IDS, TOLERANCE, Wrapped, mixed_equals_separate};
-
-/// An emulator that says of itself that its kernels hold factors in registers, as NVIDIA's GPUs do.
-fn packing_device() -> Box<Wrapped> {
-    let mut device = Wrapped::new(Arc::new(AtomicBool::new(false)));
-    device.facts.register_factors = true;
-    device.facts.warpgroup_products = true;
-    device.facts.cores = Some(4);
-    Box::new(device)
-}
+use super::fixture::{self, fixtures, load, settings, shipped, step};
+use super::whole::{agrees_when_packed, long_prompts_agree, mixed_equals_separate};
+use super::wrapped::packing_device;
 
 /// Quantised and plain models whose matrices are packed at load: prompts with the kernels for many rows and for eight,
 /// answers with those for eight; and an embedding that is multiplied with too.
@@ -29,7 +17,7 @@ fn packing_device() -> Box<Wrapped> {
 fn packed_models_agree_with_the_reference() {
     let bfloat = fixture::rewritten(&fixtures().join("models/llama"), fixture::Rewrite::BFloat16);
     for path in [shipped("tales-7m.Q8_0.gguf"), shipped("tales-46m.Q4_K_M.gguf"), bfloat.path().to_owned()] {
-        agrees_when_packed(&path);
+        agrees_when_packed(&path, &|| packing_device());
     }
 }
 
@@ -39,24 +27,8 @@ fn packed_models_with_biases_agree_with_the_reference() {
     let models = [("llama_bias", "nothing", 4), ("qwen2", "v_proj", 4), ("mistral_window", "up_proj", 2)];
     for (model, plain, joints) in models {
         let folder = fixture::widened(&fixtures().join("models").join(model), plain);
-        assert_eq!(agrees_when_packed(folder.path()), joints, "{model}");
+        assert_eq!(agrees_when_packed(folder.path(), &|| packing_device()), joints, "{model}");
     }
-}
-
-/// The answer is how many times several matrices are multiplied with in one launch.
-fn agrees_when_packed(path: &Path) -> usize {
-    let mut joints = 0;
-    let prompt: Vec<u32> = IDS[..20].iter().map(|id| id % 90).collect();
-    let rounded = logits(&mut reference(path), &prompt);
-    for answers in [Answers::Fastest, Answers::Reproducible] {
-        let mut model = load(path, packing_device(), answers);
-        assert_eq!(model.memory().weights.mapped, 0);
-        joints = model.lowering().weights.joints.len();
-        let off = distance(&logits(&mut model, &prompt), &rounded);
-        println!("{} {answers:?}: {off:.1e}", path.display());
-        assert!(off < 2.0 * TOLERANCE, "{} {answers:?}: off by {off:e}", path.display());
-    }
-    joints
 }
 
 /// The launches of a step of so many sequences whose kernel's name begins so.
@@ -120,4 +92,9 @@ fn more_rows_than_are_packed_take_matrices_one_by_one() {
 #[test]
 fn a_packed_mixed_step_equals_separate_ones_bit_for_bit() {
     mixed_equals_separate(&shipped("tales-7m.Q8_0.gguf"), packing_device());
+}
+
+#[test]
+fn packed_long_prompts_agree_with_the_reference() {
+    long_prompts_agree(&shipped("tales-7m.Q8_0.gguf"), 70, &|| packing_device());
 }

@@ -22,7 +22,8 @@ use super::fixture::{
     Expected, distance, emulator, emulator_settings, fixtures, greedy, load, logits, pages_may_be_copied,
     reference, settings, shipped, step,
 };
-use super::{IDS, TOLERANCE, Wrapped, five, write_contexts};
+use super::whole::{IDS, TOLERANCE, five, ordinary, write_contexts};
+use super::wrapped::Wrapped;
 
 pub fn ranks(count: usize) -> Ranks {
     Emulator::group(&emulator_settings(Checks::Plain, Schedule::InOrder), count).unwrap()
@@ -117,7 +118,7 @@ fn two_ranks_of_quantised_models_agree_with_one() {
 
 #[test]
 fn a_mixed_step_of_two_ranks_equals_separate_ones_bit_for_bit() {
-    let prompt: Vec<u32> = (0..40).map(|place| (place * 37 + 11) % 90).collect();
+    let prompt = ordinary(40);
     for path in [fixtures().join("models/llama"), fixtures().join("models/qwen2")] {
         let mut model = parallel(&path, ranks(2), Answers::Reproducible);
         let vocab = model.spec().vocab;

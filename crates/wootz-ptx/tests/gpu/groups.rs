@@ -15,13 +15,20 @@ use wootz_gpu::cuda::Cuda;
 use wootz_gpu::device::{
     BufferId, Command, Device, DeviceError, DeviceFacts, Kernel, Profile, Slice, Submission, Timing,
 };
-use wootz_gpu::model::{GpuSettings, TensorParallel};
+use wootz_gpu::model::TensorParallel;
 use wootz_gpu::select::Answers;
 use wootz_spec::ModelSpec;
 use wootz_weights::{Checkpoint, MappedFile};
 
-use super::models::{Check, TOLERANCE, load as on_one, prompt, shipped, truth};
-use truth::{Expected, distance, greedy, likeliest, logits, pages_may_be_copied, reference, step};
+use super::fixture::{
+    Expected, distance, fixtures, greedy, likeliest, logits, pages_may_be_copied, reference, settings,
+    shipped, step,
+};
+use super::models::{SHIPPED, load as on_one};
+use super::whole::{TOLERANCE, ordinary};
+
+/// What a test finds.
+type Check = Result<(), Failed>;
 
 /// The tests, where there are two GPUs and NCCL.
 pub fn trials() -> Vec<Trial> {
@@ -35,9 +42,9 @@ pub fn trials() -> Vec<Trial> {
         trials.push(Trial::test(format!("groups::{what}::{name}"), move || check(&path)));
     };
     for name in ["llama", "llama_bias", "qwen2", "qwen3"] {
-        add("reference", &truth::fixtures().join("models").join(name), matches_the_reference);
+        add("reference", &fixtures().join("models").join(name), matches_the_reference);
     }
-    for file in ["tales-7m.Q8_0.gguf", "tales-46m.Q4_K_M.gguf"] {
+    for file in SHIPPED {
         add("one", &shipped(file), agrees_with_one);
         add("ahead", &shipped(file), goes_ahead);
         add("copies", &shipped(file), goes_on_in_copied_pages);
@@ -53,15 +60,13 @@ fn group() -> Result<Ranks, Failed> {
 fn load(path: &Path, ranks: Ranks, answers: Answers) -> Result<TensorParallel, Failed> {
     let checkpoint = Checkpoint::open(path)?;
     let spec = ModelSpec::from_config(&checkpoint.config()?)?;
-    let pages = pages_for(spec.context.min(2048)).max(16);
-    let settings = GpuSettings { pages, rows: 64, samples: 64, answers, ..GpuSettings::default() };
+    let settings = settings(pages_for(spec.context).max(16), answers);
     Ok(TensorParallel::load(&spec, &checkpoint, ranks, &settings, &mut |_| ())?)
 }
 
 fn matches_the_reference(folder: &Path) -> Check {
     let expected = Expected::read(folder);
-    let precision = wootz_backend::cpu::reference::CachePrecision::F16;
-    let rounded = logits(&mut reference(folder, precision), &expected.prompt);
+    let rounded = logits(&mut reference(folder), &expected.prompt);
     for answers in [Answers::Fastest, Answers::Reproducible] {
         let mut model = load(folder, group()?, answers)?;
         let off = distance(&logits(&mut model, &expected.prompt), &rounded);
@@ -77,9 +82,9 @@ fn matches_the_reference(folder: &Path) -> Check {
 }
 
 fn agrees_with_one(path: &Path) -> Check {
-    let (mut one, mut two) = (on_one(path, Answers::Fastest)?, load(path, group()?, Answers::Fastest)?);
-    let off = distance(&logits(&mut two, &prompt()), &logits(&mut one, &prompt()));
-    let (found, expected) = (greedy(&mut two, &prompt(), 64), greedy(&mut one, &prompt(), 64));
+    let (mut one, mut two) = (on_one(path, Answers::Fastest), load(path, group()?, Answers::Fastest)?);
+    let off = distance(&logits(&mut two, &ordinary(40)), &logits(&mut one, &ordinary(40)));
+    let (found, expected) = (greedy(&mut two, &ordinary(40), 64), greedy(&mut one, &ordinary(40), 64));
     if off >= TOLERANCE || found != expected {
         return Err(format!("logits are off by {off:e}; {found:?} instead of {expected:?}").into());
     }
@@ -106,9 +111,9 @@ fn ahead(model: &mut TensorParallel, prompt: &[u32], count: usize) -> Result<Vec
 
 fn goes_ahead(path: &Path) -> Check {
     let mut model = load(path, group()?, Answers::Fastest)?;
-    let expected = greedy(&mut model, &prompt(), 200);
+    let expected = greedy(&mut model, &ordinary(40), 200);
     for _ in 0..2 {
-        let found = ahead(&mut model, &prompt(), 200)?;
+        let found = ahead(&mut model, &ordinary(40), 200)?;
         if found != expected {
             return Err(format!("{found:?} instead of {expected:?}").into());
         }
@@ -117,7 +122,7 @@ fn goes_ahead(path: &Path) -> Check {
 }
 
 fn goes_on_in_copied_pages(path: &Path) -> Check {
-    pages_may_be_copied(&mut load(path, group()?, Answers::Reproducible)?, &prompt());
+    pages_may_be_copied(&mut load(path, group()?, Answers::Reproducible)?, &ordinary(40));
     Ok(())
 }
 
@@ -187,7 +192,7 @@ fn ends_when_a_gpu_fails(path: &Path) -> Check {
         drop(model);
     }
     let mut again = load(path, group()?, Answers::Fastest)?;
-    let found = likeliest(again.forward(&step(&prompt(), 0, vec![39]))?);
-    let expected = likeliest(on_one(path, Answers::Fastest)?.forward(&step(&prompt(), 0, vec![39]))?);
+    let found = likeliest(again.forward(&step(&ordinary(40), 0, vec![39]))?);
+    let expected = likeliest(on_one(path, Answers::Fastest).forward(&step(&ordinary(40), 0, vec![39]))?);
     if found == expected { Ok(()) } else { Err(format!("{found} instead of {expected}").into()) }
 }

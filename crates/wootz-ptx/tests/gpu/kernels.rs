@@ -31,7 +31,7 @@ pub fn trials(device: &Shared) -> Vec<Trial> {
     }
     let trial = |(file, cases): (&'static str, Vec<Case>)| {
         let device = device.clone();
-        Trial::test(format!("kernels::{file}"), move || check(&mut *device.lock(), &cases))
+        Trial::test(format!("kernels::{file}"), move || check(&mut **device.lock(), &cases))
     };
     files.into_iter().map(trial).collect()
 }

@@ -1,142 +1,114 @@
-//! Whole models: logits beside the reference's, golden tokens, and answers that don't depend on company.
-
-#[path = "../../../wootz-backend/tests/truth/fixture.rs"]
-#[allow(dead_code)] // the backend's tests use what is not used here
-pub mod truth;
+//! Whole models: what has to hold on any device, of more models than the emulator has time for.
 
 use std::path::{Path, PathBuf};
 
-use libtest_mimic::{Failed, Trial};
-use truth::{Expected, distance, greedy, logits, pages_may_be_copied, reference, step};
-use wootz_backend::Model;
-use wootz_backend::cache::pages_for;
-use wootz_backend::cpu::reference::CachePrecision;
-use wootz_backend::cpu::{CpuModel, CpuSettings};
-use wootz_backend::step::{SequenceSlice, Step};
-use wootz_gpu::model::{GpuModel, GpuSettings};
+use libtest_mimic::Trial;
+use wootz_gpu::device::Device;
+use wootz_gpu::model::GpuModel;
 use wootz_gpu::select::Answers;
-use wootz_spec::ModelSpec;
-use wootz_weights::Checkpoint;
 
-/// Logits may be off by this share of the greatest. Matrices of these models are f32, but matrix kernels multiply f16
-/// tiles on some paths (eleven bits, so 5e-4 a product at most, and sums average), and the cache is f16.
-pub const TOLERANCE: f32 = 5e-3;
+use super::Place;
+use super::answers::steps_need_no_wait;
+use super::fixture::{
+    self, Rewrite, fixtures, greedy, likeliest, load as load_on, logits, pages_may_be_copied, reference,
+    rewritten, shipped, tiny_models,
+};
+use super::whole::{self, Open, ordinary};
 
-/// What a test finds.
-pub type Check = Result<(), Failed>;
+/// The models that ship with the program.
+pub const SHIPPED: [&str; 2] = ["tales-7m.Q8_0.gguf", "tales-46m.Q4_K_M.gguf"];
+
+/// Looks at one model; panics where something does not hold.
+type Check = fn(&Path, Open<'_>);
 
 /// A test for each model and each thing that has to hold for it.
-pub fn trials() -> Vec<Trial> {
-    // No kernel computes heads of 12 elements.
-    let tiny = truth::tiny_models().filter(|folder| !folder.ends_with("mistral_old"));
+pub fn trials(place: Place) -> Vec<Trial> {
     let mut trials: Vec<Trial> = Vec::new();
-    let mut add = |what: &str, path: &Path, check: fn(&Path) -> Check| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let path = path.to_owned();
-        trials.push(Trial::test(format!("models::{what}::{name}"), move || check(&path)));
+    let mut add = |what: &str, path: PathBuf, check: Check| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let run = move || {
+            check(&path, &move || open(place));
+            Ok(())
+        };
+        trials.push(Trial::test(format!("models::{what}::{name}"), run));
     };
-    for folder in tiny {
-        add("reference", &folder, matches_the_reference);
-        add("company", &folder, is_the_same_in_company);
+    for folder in tiny_models() {
+        add("reference", folder.clone(), whole::matches_the_reference);
+        add("company", folder.clone(), in_company);
+        add("chunks", folder, whole::chunks_give_the_same_bits);
     }
-    for file in ["tales-7m.Q8_0.gguf", "tales-46m.Q4_K_M.gguf"] {
+    for name in ["llama", "qwen3"] {
+        let folder = fixtures().join("models").join(name);
+        add("no samples", folder.clone(), whole::a_step_without_sampled_rows_fills_the_cache);
+        add("beside steps", folder.clone(), whole::the_host_copies_pages_beside_steps);
+        add("engine", folder, steps_need_no_wait);
+    }
+    add("bf16", fixtures().join("models/llama"), packs_bf16);
+    for name in ["llama_bias", "qwen2", "mistral_window"] {
+        add("biases", fixtures().join("models").join(name), packs_biases);
+    }
+    let stories = fixtures().join("stories260k");
+    add("golden", stories.clone(), |_, open| whole::reproduces_stories(Answers::Fastest, open));
+    add("golden deterministic", stories.clone(), |_, open| {
+        whole::reproduces_stories(Answers::Reproducible, open);
+    });
+    add("long context", stories, |_, open| whole::long_contexts_agree(open));
+    for file in SHIPPED {
         let path = shipped(file);
-        add("cpu", &path, says_what_the_cpu_says);
-        add("company", &path, is_the_same_in_company);
-        add("copies", &path, goes_on_in_copied_pages);
+        add("answers", path.clone(), says_what_the_reference_says);
+        add("packed", path.clone(), |path, open| assert!(whole::agrees_when_packed(path, open) > 0));
+        add("company", path.clone(), in_company);
+        add("long prompt", path.clone(), |path, open| whole::long_prompts_agree(path, 150, open));
+        add("copies", path.clone(), goes_on_in_copied_pages);
     }
     trials
 }
 
-/// A model that ships with the program.
-pub fn shipped(file: &str) -> PathBuf {
-    let here = Path::new("models").join(file);
-    if here.exists() { here } else { Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models").join(file) }
+fn open(place: Place) -> Box<dyn Device> {
+    place.open().unwrap_or_else(|reason| panic!("{reason}"))
 }
 
 /// A model on the first GPU.
-pub fn load(path: &Path, answers: Answers) -> Result<GpuModel, Failed> {
-    let checkpoint = Checkpoint::open(path)?;
-    let spec = ModelSpec::from_config(&checkpoint.config()?)?;
-    let pages = pages_for(spec.context.min(2048)).max(16);
-    let settings = GpuSettings { pages, rows: 64, samples: 64, answers, ..GpuSettings::default() };
-    Ok(GpuModel::load(spec, &checkpoint, Box::new(crate::open()?), &settings, &mut |_| ())?)
+pub fn load(path: &Path, answers: Answers) -> GpuModel {
+    load_on(path, open(Place::Gpu), answers)
 }
 
-fn matches_the_reference(folder: &Path) -> Check {
-    let expected = Expected::read(folder);
-    let rounded = logits(&mut reference(folder, CachePrecision::F16), &expected.prompt);
-    for answers in [Answers::Fastest, Answers::Reproducible] {
-        let mut model = load(folder, answers)?;
-        let off = distance(&logits(&mut model, &expected.prompt), &rounded);
-        if off >= TOLERANCE {
-            return Err(format!("{answers:?}: logits are off by {off:e}").into());
-        }
-        let found = greedy(&mut model, &expected.prompt, expected.greedy.len());
-        if found != expected.greedy {
-            return Err(format!("{answers:?}: {found:?} instead of {:?}", expected.greedy).into());
-        }
+fn in_company(path: &Path, open: Open<'_>) {
+    whole::mixed_equals_separate(path, open());
+}
+
+/// Matrices of bf16 are packed.
+fn packs_bf16(folder: &Path, open: Open<'_>) {
+    let folder = rewritten(folder, Rewrite::BFloat16);
+    whole::agrees_when_packed(folder.path(), open);
+    whole::mixed_equals_separate(folder.path(), open());
+}
+
+/// Products with biases that are one launch, and matrices beside them that are not packed.
+fn packs_biases(folder: &Path, open: Open<'_>) {
+    for plain in ["nothing", "v_proj", "up_proj"] {
+        let folder = fixture::widened(folder, plain);
+        whole::agrees_when_packed(folder.path(), open);
+        whole::mixed_equals_separate(folder.path(), open());
     }
-    Ok(())
 }
 
-/// Forty tokens that are likely to be likely.
-pub fn prompt() -> Vec<u32> {
-    (0..40).map(|place| (place * 37 + 11) % 90).collect()
-}
-
-fn says_what_the_cpu_says(path: &Path) -> Check {
-    let checkpoint = Checkpoint::open(path)?;
-    let spec = ModelSpec::from_config(&checkpoint.config()?)?;
-    let settings = CpuSettings { pages: pages_for(128), ..CpuSettings::default() };
-    let mut cpu = CpuModel::load(spec, &checkpoint, &settings, &mut |_| ())?;
-    let expected = greedy(&mut cpu, &prompt(), 64);
-    let found = greedy(&mut load(path, Answers::Fastest)?, &prompt(), 64);
-    if found == expected { Ok(()) } else { Err(format!("{found:?} instead of {expected:?}").into()) }
-}
-
-/// Sequences of a step don't change each other, bit for bit: alone, together, and with the prompt in parts.
-fn is_the_same_in_company(path: &Path) -> Check {
-    let mut model = load(path, Answers::Reproducible)?;
-    let prompt = prompt();
-    let parts: [(usize, usize, Vec<u32>); 5] =
-        [(0, 19, vec![9, 4]), (4, 1, vec![7]), (0, 3, vec![0]), (17, 2, vec![2, 11]), (31, 1, vec![5, 3])];
-    let (mut together, mut separate) = (Step::default(), Vec::new());
-    for (start, count, pages) in parts {
-        // What the part looks back at.
-        if start > 0 {
-            let sequences = vec![SequenceSlice { rows: 0..start, pages: 0..pages.len() }];
-            model.forward(&Step {
-                page_table: pages.clone(),
-                sequences,
-                ..step(&prompt[..start], 0, vec![])
-            })?;
-        }
-        let tokens = &prompt[start..start + count];
-        let (row, entry) = (together.rows(), together.page_table.len());
-        let sequences = vec![SequenceSlice { rows: 0..count, pages: 0..pages.len() }];
-        separate.push(Step {
-            page_table: pages.clone(),
-            sequences,
-            ..step(tokens, start, vec![count as u32 - 1])
-        });
-        together.tokens.extend_from_slice(tokens);
-        together.positions.extend(start as u32..(start + count) as u32);
-        together.sequences.push(SequenceSlice { rows: row..row + count, pages: entry..entry + pages.len() });
-        together.page_table.extend(pages);
-        together.sample_rows.push((row + count - 1) as u32);
+/// An answer's tokens are the reference's likeliest, or as likely as rounding can tell: each of two logits may be off.
+fn says_what_the_reference_says(path: &Path, open: Open<'_>) {
+    let answer = greedy(&mut load_on(path, open(), Answers::Fastest), &ordinary(40), 64);
+    let text = [ordinary(40), answer.clone()].concat();
+    let logits = logits(&mut reference(path), &text);
+    let rows = logits.chunks_exact(logits.len() / text.len()).skip(39);
+    for (place, (token, row)) in answer.iter().zip(rows).enumerate() {
+        let most = row.iter().fold(0.0_f32, |most, logit| most.max(logit.abs()));
+        let (best, found) = (row[likeliest(row) as usize], row[*token as usize]);
+        assert!(
+            best - found <= 4.0 * whole::TOLERANCE * most,
+            "token {place} is {token}: {found}, not {best}"
+        );
     }
-    let together = model.forward(&together)?.to_vec();
-    let vocab = together.len() / separate.len();
-    for (index, alone) in separate.iter().enumerate() {
-        if model.forward(alone)? != &together[index * vocab..][..vocab] {
-            return Err(format!("sequence {index} gives other bits alone than in company").into());
-        }
-    }
-    Ok(())
 }
 
-fn goes_on_in_copied_pages(path: &Path) -> Check {
-    pages_may_be_copied(&mut load(path, Answers::Fastest)?, &prompt());
-    Ok(())
+fn goes_on_in_copied_pages(path: &Path, open: Open<'_>) {
+    pages_may_be_copied(&mut load_on(path, open(), Answers::Fastest), &ordinary(40));
 }

@@ -15,6 +15,8 @@ pub struct Report {
     pub model: String,
     /// Its architecture.
     pub architecture: String,
+    /// Whether a GPU computed with the kernels of `--deterministic`. (The processor's answers never depend on company.)
+    pub deterministic: bool,
     /// Bytes of its weights as they are computed with.
     pub weight_bytes: usize,
     /// The instruction set.
@@ -83,8 +85,9 @@ pub struct Measurement {
 impl Report {
     /// Tables for people.
     pub fn text(&self) -> String {
-        let mut text =
-            format!("{} ({}, {})\n\n", self.model, self.architecture, bytes(self.weight_bytes as u64));
+        let weights = bytes(self.weight_bytes as u64);
+        let how = if self.deterministic { ", deterministic" } else { "" };
+        let mut text = format!("{} ({}, {weights}{how})\n\n", self.model, self.architecture);
         if !self.limits.is_empty() {
             text.push_str(&format!("{}\n", self.limit_table()));
         }

@@ -2,12 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use indicatif::ProgressBar;
 use wootz_backend::BackendError;
 use wootz_backend::cache::pages_for;
 use wootz_backend::model::{Model, Pipeline};
 use wootz_backend::sampling::{Draw, Logprobs, SamplingSettings};
 use wootz_backend::step::{SequenceSlice, Step, StepLimits};
 
+use super::report::Measurement;
+use super::statistics::Summary;
 use crate::failure::Failure;
 
 /// One measurement.
@@ -84,13 +87,40 @@ impl Workload {
         }
     }
 
+    /// Measures it so often, after a run that is not counted.
+    pub fn measure(
+        self,
+        model: &mut dyn Model,
+        repeats: u32,
+        bar: &ProgressBar,
+    ) -> Result<Measurement, Failure> {
+        self.warm_up(model)?;
+        let mut seconds = Vec::new();
+        for _ in 0..repeats {
+            seconds.push(self.run(model)?.as_secs_f64());
+            bar.inc(1);
+        }
+        let rates: Vec<f64> = seconds.iter().map(|seconds| self.tokens() as f64 / seconds).collect();
+        Ok(Measurement {
+            test: self.name(),
+            kind: self.kind(),
+            tokens: self.length(),
+            batch: self.batch(),
+            threads: None,
+            tokens_per_second: Summary::of(&rates),
+            seconds,
+            share_of_limit: None,
+            bound: None,
+        })
+    }
+
     /// Runs it once, and says how long it took.
-    pub fn run(self, model: &mut dyn Model) -> Result<Duration, Failure> {
+    fn run(self, model: &mut dyn Model) -> Result<Duration, Failure> {
         self.run_part(model, self.length())
     }
 
     /// Runs enough of it that memory is touched and threads are awake.
-    pub fn warm_up(self, model: &mut dyn Model) -> Result<(), Failure> {
+    fn warm_up(self, model: &mut dyn Model) -> Result<(), Failure> {
         let part = match self {
             Workload::Prompt { tokens } => tokens,
             Workload::Generation { tokens, .. } => tokens.min(2),

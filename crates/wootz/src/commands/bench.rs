@@ -13,6 +13,7 @@ use wootz_backend::model::Model;
 use wootz_backend::program::program;
 use wootz_gpu::chips::{self, CHIPS, Chip};
 use wootz_gpu::model::GpuSettings;
+use wootz_gpu::select::Answers;
 use wootz_spec::ModelSpec;
 use wootz_weights::Checkpoint;
 
@@ -21,7 +22,6 @@ use crate::bench::memory;
 use crate::bench::plan::{self, Plan, Question, parts_table};
 use crate::bench::profile::StepProfile;
 use crate::bench::report::{Measurement, Report};
-use crate::bench::statistics::Summary;
 use crate::bench::workload::Workload;
 use crate::commands::bench_serve::{self, BenchServeArguments};
 use crate::device::{self, DeviceName};
@@ -39,6 +39,7 @@ use crate::terminal;
   wootz bench model.gguf                       prompt of 512, then 64 tokens generated
   wootz bench model.gguf -p 128,512 -n 64,256  several lengths; 0 leaves a kind out
   wootz bench model.gguf -t 1,2,4 -b 1,4,16    threads, and sequences generated together
+  wootz bench model.gguf --deterministic       on a GPU: answers that depend on nothing else in a step
   wootz bench model.gguf --json | jq .results
   wootz bench --plan model.gguf                what physics allows on each of Apple's chips
   wootz bench --plan model.gguf --device m4-max
@@ -83,6 +84,10 @@ pub struct BenchArguments {
     /// On a GPU: also list what each kernel of a step took, beside the bytes and operations that it had to move and do
     #[arg(long, conflicts_with = "plan")]
     profile: bool,
+    /// On a GPU: with kernels whose answers don't depend on what else is computed in a step, as in `wootz run --deterministic`:
+    /// what that costs
+    #[arg(long)]
+    deterministic: bool,
     /// Leave out the machine's limits, which take 768 MiB of memory and a second or two to measure
     #[arg(long)]
     no_limits: bool,
@@ -101,6 +106,12 @@ const ROWS: usize = 512;
 /// The same on a GPU.
 const GPU_ROWS: usize = 2048;
 
+impl BenchArguments {
+    fn answers(&self) -> Answers {
+        if self.deterministic { Answers::Reproducible } else { Answers::Fastest }
+    }
+}
+
 /// Measures, and prints.
 pub fn run(arguments: &BenchArguments) -> Result<(), Failure> {
     if let Some(BenchCommand::Serve(serve)) = &arguments.other {
@@ -117,6 +128,9 @@ pub fn run(arguments: &BenchArguments) -> Result<(), Failure> {
         DeviceName::Cpu if arguments.profile => {
             Err(Failure::Usage("--profile is for GPUs: give a --device".into()))
         }
+        DeviceName::Cpu if arguments.deterministic => Err(Failure::Usage(
+            "--deterministic is for GPUs; on the processor answers are always the same".into(),
+        )),
         DeviceName::Cpu => on_cpu(arguments, &spec, &checkpoint, &workloads),
         gpu => on_gpu(arguments, gpu, &spec, &checkpoint, &workloads),
     }
@@ -150,6 +164,7 @@ fn on_cpu(
     let mut report = Report {
         model: checkpoint.path().display().to_string(),
         architecture: spec.architecture.clone(),
+        deterministic: arguments.deterministic,
         weight_bytes: 0,
         instructions: CpuSettings::default().isa.to_string(),
         limits: limits.iter().map(Into::into).collect(),
@@ -213,7 +228,7 @@ fn plan(
         }
     };
     let CpuSettings { pages, rows, samples, .. } = room(workloads);
-    let settings = GpuSettings { pages, rows, samples, ..Default::default() };
+    let settings = GpuSettings { pages, rows, samples, answers: arguments.answers(), ..Default::default() };
     let question = Question { spec, checkpoint, workloads, settings };
     let plans = chosen.into_iter().map(|chip| Plan::new(&question, chip)).collect::<Result<Vec<_>, _>>()?;
     let mut text = String::new();
@@ -227,6 +242,9 @@ fn plan(
     text += &plan::table(&plans).to_string();
     text += "\nA model of the machines, not a measurement: tokens a second if each kernel reached its limit, and\n\
              launching it took no time.\n";
+    if arguments.deterministic {
+        text += "Kernels are those of --deterministic.\n";
+    }
     print(arguments, &plans, &text)
 }
 
@@ -250,8 +268,8 @@ fn on_gpu(
     let Some(gpu) = device.open(threads)? else { return Err(Failure::new("the processor is no GPU")) };
     let CpuSettings { pages, samples, .. } = room(workloads);
     let rows = if device.is_emulated() { ROWS } else { GPU_ROWS };
-    let settings =
-        GpuSettings { pages, rows, samples, choices: device::known(gpu.facts()), ..Default::default() };
+    let (answers, choices) = (arguments.answers(), device::known(gpu.facts()));
+    let settings = GpuSettings { pages, rows, samples, answers, choices, ..Default::default() };
     let (facts, count) = (gpu.facts().clone(), gpu.count());
     let several = if count > 1 { format!("{count} ") } else { String::new() };
     let mut model = loading::load_on_gpu(spec.clone(), checkpoint, gpu, &settings)?;
@@ -260,6 +278,7 @@ fn on_gpu(
     let mut report = Report {
         model: checkpoint.path().display().to_string(),
         architecture: spec.architecture.clone(),
+        deterministic: arguments.deterministic,
         weight_bytes: model.weight_bytes() as usize,
         instructions: format!("{several}{} ({})", facts.name, facts.driver),
         limits: Vec::new(),
@@ -269,7 +288,7 @@ fn on_gpu(
     };
     for &workload in workloads {
         bar.set_message(workload.name());
-        report.results.push(measure(workload, model.model(), arguments.repeats, &bar)?);
+        report.results.push(workload.measure(model.model(), arguments.repeats, &bar)?);
         if arguments.profile {
             report.profiles.push(StepProfile::new(workload, &mut model)?);
         }
@@ -347,7 +366,7 @@ impl Run<'_> {
     fn measure(&self, workload: Workload, model: &mut CpuModel) -> Result<Measurement, Failure> {
         let threads = model.threads();
         self.bar.set_message(format!("{}, {threads} threads", workload.name()));
-        let measurement = measure(workload, model, self.arguments.repeats, self.bar)?;
+        let measurement = workload.measure(model, self.arguments.repeats, self.bar)?;
         let rows = model.limits().rows;
         let ideal = self.limits.map(|limits| self.demand.ideal(workload, rows, limits));
         let ideal_rate = ideal.map(|ideal| workload.tokens() as f64 / ideal.seconds);
@@ -358,31 +377,4 @@ impl Run<'_> {
             ..measurement
         })
     }
-}
-
-/// Measures a workload after a run that is not counted.
-fn measure(
-    workload: Workload,
-    model: &mut dyn Model,
-    repeats: u32,
-    bar: &ProgressBar,
-) -> Result<Measurement, Failure> {
-    workload.warm_up(model)?;
-    let mut seconds = Vec::new();
-    for _ in 0..repeats {
-        seconds.push(workload.run(model)?.as_secs_f64());
-        bar.inc(1);
-    }
-    let rates: Vec<f64> = seconds.iter().map(|seconds| workload.tokens() as f64 / seconds).collect();
-    Ok(Measurement {
-        test: workload.name(),
-        kind: workload.kind(),
-        tokens: workload.length(),
-        batch: workload.batch(),
-        threads: None,
-        tokens_per_second: Summary::of(&rates),
-        seconds,
-        share_of_limit: None,
-        bound: None,
-    })
 }
