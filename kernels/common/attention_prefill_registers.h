@@ -84,7 +84,7 @@ struct PromptRows {
         }
     }
 
-    void store(device float* to, ulong stride, uint rows, bool has_sink, float sink, uint g, uint t) thread {
+    void store(device float* out, ulong at, bool halves, ulong stride, uint rows, bool has_sink, float sink, uint g, uint t) thread {
         for (ushort step = 1; step < 4; step *= 2) sum += simd_shuffle_xor(sum, step);
         for (ushort half_row = 0; half_row < 2; half_row++) {
             const uint row = g + 8 * half_row;
@@ -92,8 +92,12 @@ struct PromptRows {
             const float factor = final_factor(most[half_row], sum[half_row], has_sink, sink);
             for (ushort i = 0; i < D / 16; i++) {
                 const float2 first = half_row ? low[i].zw : low[i].xy, second = half_row ? high[i].zw : high[i].xy;
-                *(device float2*)(to + row * stride + PageValues<D>::dim_of(i, 2 * t)) = float2(first.x, second.x) * factor;
-                *(device float2*)(to + row * stride + PageValues<D>::dim_of(i, 2 * t + 1)) = float2(first.y, second.y) * factor;
+                for (ushort j = 0; j < 2; j++) {
+                    const float2 pair = float2(first[j], second[j]) * factor;
+                    const ulong place = at + row * stride + PageValues<D>::dim_of(i, 2 * t + j);
+                    if (halves) *(device half2*)((device half*)out + place) = half2(pair);
+                    else *(device float2*)(out + place) = pair;
+                }
             }
         }
     }
@@ -127,7 +131,7 @@ kernel void attention_prefill_registers(
     device const uint* pages           [[buffer(2)]],
     device const uint4* tiles          [[buffer(3)]],
     device const float* sinks          [[buffer(4)]],   // [heads], where args.sinks is set
-    device float* out                  [[buffer(5)]],   // [rows, heads, D]
+    device float* out                  [[buffer(5)]],   // [rows, heads, D], where args.halves is set of f16
     constant AttentionArguments& args  [[buffer(6)]],
     uint2 group      [[threadgroup_position_in_grid]],
     uint2 groups     [[threadgroups_per_grid]],
@@ -174,5 +178,5 @@ kernel void attention_prefill_registers(
         add_values<D>(mine, values, even, odd);
         values.load(cell + D * PAGE_TOKENS, context.seen(next), g, t);
     }
-    mine.store(out + at, stride, rows, args.sinks, args.sinks ? sinks[head] : 0.0f, g, t);
+    mine.store(out, at, args.halves, stride, rows, args.sinks, args.sinks ? sinks[head] : 0.0f, g, t);
 }

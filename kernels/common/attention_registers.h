@@ -27,6 +27,7 @@
 // Numerics: those of prefill (common/attention_matrix.h): queries, scaled, and powers are rounded to f16; the rest is f32.
 // Twin: wootz_gpu::twins::attention::attend.
 #pragma once
+#include "common/earlier.h"
 #include "common/page_factors.h"
 
 constant constexpr ushort REGISTER_SIMDGROUPS = 8;
@@ -100,7 +101,7 @@ kernel void attention_registers(
     device const float* query         [[buffer(0)]],   // [rows, heads, D]
     device const half* pool           [[buffer(1)]],
     device const uint* pages          [[buffer(2)]],
-    device const uint4* decode_rows   [[buffer(3)]],   // row, position, where in pages its page table begins
+    device const uint4* decode_rows   [[buffer(3)]],   // row, position, where in pages its page table begins, the step's first position of its sequence
     device const float* sinks         [[buffer(4)]],   // [heads], where args.sinks is set
     device float* partial             [[buffer(5)]],   // [decode rows, heads, partitions, D]
     device float2* stats              [[buffer(6)]],   // [decode rows, heads, partitions] greatest score, sum of powers
@@ -136,15 +137,22 @@ kernel void attention_registers(
         has[r] = partition.has_page(simdgroup + r * REGISTER_SIMDGROUPS);
         numbers[r] = has[r] ? own_pages[simdgroup + r * REGISTER_SIMDGROUPS] : 0;
     }
-    StagedQueries<D> staged;
-    staged.load(query + (ulong(row) * args.heads + first_head) * D, heads, thread_id);
     device const half* layer = pool + args.layer_offset + kv_head * 2 * D * PAGE_TOKENS;
+    device const half* first_cell = layer + ulong(numbers[0]) * args.page_stride;
     PageKeys<D> keys;
     PageValues<D> values;
-    if (has[0]) {   // all such conditions hold for a whole simdgroup
-        device const half* cell = layer + ulong(numbers[0]) * args.page_stride;
-        keys.load(cell, g, t);
-        values.load(cell + D * PAGE_TOKENS, partition.seen(simdgroup), g, t);
+    // A page of tokens before this step was written long ago. (All such conditions hold for a whole simdgroup.)
+    const bool old = has[0] && partition.begin + (simdgroup + 1) * PAGE_TOKENS <= own.w;
+    if (old) {
+        keys.load(first_cell, g, t);
+        values.load(first_cell + D * PAGE_TOKENS, partition.seen(simdgroup), g, t);
+    }
+    after_earlier_launches();
+    StagedQueries<D> staged;
+    staged.load(query + (ulong(row) * args.heads + first_head) * D, heads, thread_id);
+    if (has[0] && !old) {
+        keys.load(first_cell, g, t);
+        values.load(first_cell + D * PAGE_TOKENS, partition.seen(simdgroup), g, t);
     }
     staged.store((threadgroup half*)queries, heads, args.scale, thread_id);
     threadgroup_barrier(mem_flags::mem_threadgroup);

@@ -110,15 +110,13 @@ impl World {
         let weighing = Weighing { scale: 0.5, span: self.span, softcap: None, sinks: None };
         let cache = PagedCache { pool: self.pool, shape: SHAPE };
         let attend = Attend { cache, layer: 0, heads: HEADS, weighing };
+        let out = Results::Floats(out);
         let mut dispatches = Vec::new();
         if let Some(rows) = tables.decode(self.span) {
             let bytes = AttentionDecode::scratch_bytes(rows.count, rows.longest, HEADS, &weighing);
             let scratch = upload(&mut self.device, &vec![0xff_u8; bytes]);
             let unit = self.unit;
-            let results = Results::Floats(out);
-            dispatches.extend(
-                AttentionDecode { rows, attend, unit, step, scratch, query, out: results }.dispatches(),
-            );
+            dispatches.extend(AttentionDecode { rows, attend, unit, step, scratch, query, out }.dispatches());
         }
         if let Some(tiles) = tables.prefill(self.span) {
             let unit = self.unit;

@@ -338,13 +338,15 @@ impl StepLowering<'_> {
         Turn { pairing: rope.pairing, pairs: rope.dims / 2, frequencies, magnitude }
     }
 
-    /// As what attention leaves its results: as f16 where all its rows are single ones, its kernel can, and nobody else
-    /// reads them. They are averages of values that are f16 themselves, so their power is 1.
+    /// As what attention leaves its results: as f16 where its kernels can, and nobody else reads them. They are averages of values that are f16 themselves, so their power is 1.
     fn results_for(&mut self, attend: &Attend, out: Buffer, next: Option<&Op>) -> Results {
         let floats = Results::Floats(self.slice(out));
-        let can = self.model.unit(AttentionDecode::on_registers(attend.heads.dim)) == Unit::Registers
-            && self.tables.prefill(attend.weighing.span).is_none()
-            && self.model.read_once[out.0];
+        let dim = attend.heads.dim;
+        let on_registers = |kernel| self.model.unit(kernel) == Unit::Registers;
+        let can = self.model.read_once[out.0]
+            && on_registers(AttentionDecode::on_registers(dim))
+            && (self.tables.prefill(attend.weighing.span).is_none()
+                || on_registers(AttentionPrefill::on_registers(dim)));
         let Some(halves) = self.halves_for(out, next).filter(|_| can) else {
             self.halves_of = None;
             return floats;
@@ -356,7 +358,7 @@ impl StepLowering<'_> {
 
     fn attention(&mut self, attend: Attend, query: Slice, out: Results, span: Span) {
         let step = self.places.step;
-        if let (Some(tiles), Results::Floats(out)) = (self.tables.prefill(span), out) {
+        if let Some(tiles) = self.tables.prefill(span) {
             let unit = self.model.unit(AttentionPrefill::on_registers(attend.heads.dim));
             self.dispatches.push(AttentionPrefill { tiles, attend, unit, step, query, out }.dispatch());
         }

@@ -1,5 +1,7 @@
 //! Comparisons of the attention kernels with their twin.
 
+mod on;
+
 use half::f16;
 use wootz_backend::cache::{CacheShape, pages_for};
 use wootz_backend::ops::Heads;
@@ -7,12 +9,13 @@ use wootz_backend::step::{PAGE_TOKENS, SequenceSlice, Step};
 use wootz_spec::Span;
 
 use super::{
-    Attend, AttentionDecode, AttentionLatent, AttentionPrefill, LatentCache, PagedCache, Results, Route,
-    StepSlices, StepTables, Unit, Weighing,
+    Attend, AttentionDecode, AttentionLatent, AttentionPrefill, LatentCache, PagedCache, Route, StepSlices,
+    StepTables, Unit, Weighing,
 };
-use crate::case::{Case, Check, Tolerance, values};
-use crate::device::Slice;
+use crate::case::{Case, Tolerance, values};
+use crate::device::{Kernel, Slice};
 use crate::twins::attention::{Cells, Look, attend};
+use on::On;
 
 /// Everything is f32, so what differs is rounding: of scores (1e-6 for sums of up to 256 products), which is an
 /// error of the weights, of the fast exp (1e-6 of each weight) and of sums of weights.
@@ -226,23 +229,20 @@ fn scene(query_heads: usize, kv_heads: usize, head_dim: usize, context: usize) -
 
 /// All cases of the concept.
 pub(super) fn cases() -> Vec<Case> {
+    let on_registers = |kernel: Option<Kernel>, place| kernel.map(|_| On::registers(place));
     let decode = decode_scenes().into_iter().enumerate().flat_map(|(place, scene)| {
-        // Every second one with results of f16.
-        let halves = if place % 2 == 0 { Kind::Registers } else { Kind::RegistersToHalves };
-        let has =
-            |kind: &Kind| *kind == Kind::Cores || AttentionDecode::on_registers(scene.heads.dim).is_some();
-        let kinds = [Kind::Cores, halves].into_iter().filter(has);
-        kinds.map(|kind| decode_case(&scene, kind, usize::MAX)).collect::<Vec<Case>>()
+        let second = on_registers(AttentionDecode::on_registers(scene.heads.dim), place);
+        let all = [Some(On::CORES), second].into_iter().flatten();
+        all.map(|on| decode_case(&scene, on, usize::MAX)).collect::<Vec<Case>>()
     });
     // Rows that take turns, because scratch has room for one of them or two.
     let sequences = vec![(300, 1), (40, 1), (260, 1)];
     let turns = Scene { sequences, ..scene(2, 2, 64, 1) };
-    let turns = [1, 2].map(|rows| decode_case(&turns, Kind::Cores, rows));
-    let prefill = prefill_scenes().into_iter().flat_map(|scene| {
-        let units = [Unit::Cores, Unit::Registers];
-        let has =
-            |unit: &Unit| *unit == Unit::Cores || AttentionPrefill::on_registers(scene.heads.dim).is_some();
-        units.into_iter().filter(has).map(|unit| prefill_case(&scene, unit)).collect::<Vec<Case>>()
+    let turns = [1, 2].map(|rows| decode_case(&turns, On::CORES, rows));
+    let prefill = prefill_scenes().into_iter().enumerate().flat_map(|(place, scene)| {
+        let second = on_registers(AttentionPrefill::on_registers(scene.heads.dim), place);
+        let all = [Some(On::CORES), second].into_iter().flatten();
+        all.map(|on| prefill_case(&scene, on)).collect::<Vec<Case>>()
     });
     decode
         .chain(turns)
@@ -286,35 +286,20 @@ fn decode_scenes() -> Vec<Scene> {
     scenes
 }
 
-/// What computes a case.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Cores,
-    Registers,
-    RegistersToHalves,
-}
-
 /// `at_once` rows fit into scratch.
-fn decode_case(scene: &Scene, kind: Kind, at_once: usize) -> Case {
+fn decode_case(scene: &Scene, on: On, at_once: usize) -> Case {
     let turns = if at_once == usize::MAX { String::new() } else { format!(", {at_once} at once") };
-    let (kernel, unit, tolerance) = match kind {
-        Kind::Cores => ("attention_decode", Unit::Cores, DECODE),
-        Kind::Registers => ("attention_registers", Unit::Registers, PREFILL),
-        Kind::RegistersToHalves => ("attention_registers, f16", Unit::Registers, PREFILL),
-    };
-    let mut case = Case::new(scene.name(kernel) + &turns);
+    let tolerance = if on.unit == Unit::Cores { DECODE } else { PREFILL };
+    let kernel = on.name("attention_decode", "attention_registers");
+    let unit = on.unit;
+    let mut case = Case::new(scene.name(&kernel) + &turns);
     let Stage { tables, step, pool, query, weighing, expected } = scene.stage(&mut case, 1, Route::OneAnswer);
     let Cells::KeysAndValues(shape) = scene.cells else { unreachable!("latent cells have their own kernel") };
     let rows = tables.decode(scene.span).expect("rows");
     let heads = scene.heads;
     let bytes = AttentionDecode::scratch_bytes(at_once.min(rows.count), rows.longest, heads, &weighing);
     let scratch = case.scratch("scratch", bytes);
-    let out = if kind == Kind::RegistersToHalves {
-        let poison = vec![0xff; 2 * expected.len()];
-        Results::Halves(case.buffer("out", poison, Check::F16(expected, tolerance)))
-    } else {
-        Results::Floats(case.output_f32("out", expected, tolerance))
-    };
+    let out = on.results(&mut case, expected, tolerance);
     let attend = Attend { cache: PagedCache { pool, shape }, layer: 1, heads, weighing };
     case.dispatch(AttentionDecode { rows, attend, unit, step, scratch, query, out }.dispatches());
     case
@@ -348,15 +333,13 @@ fn prefill_scenes() -> Vec<Scene> {
     scenes
 }
 
-fn prefill_case(scene: &Scene, unit: Unit) -> Case {
-    let mut case = Case::new(scene.name(match unit {
-        Unit::Cores => "attention_prefill",
-        Unit::Registers => "attention_prefill_registers",
-    }));
+fn prefill_case(scene: &Scene, on: On) -> Case {
+    let mut case = Case::new(scene.name(&on.name("attention_prefill", "attention_prefill_registers")));
+    let unit = on.unit;
     let Stage { tables, step, pool, query, weighing, expected } = scene.stage(&mut case, 1, Route::Tiled);
     let Cells::KeysAndValues(shape) = scene.cells else { unreachable!("latent cells have their own kernel") };
     let tiles = tables.prefill(scene.span).expect("tiles");
-    let out = case.output_f32("out", expected, PREFILL);
+    let out = on.results(&mut case, expected, PREFILL);
     let attend = Attend { cache: PagedCache { pool, shape }, layer: 1, heads: scene.heads, weighing };
     case.dispatch([AttentionPrefill { tiles, attend, unit, step, query, out }.dispatch()]);
     case

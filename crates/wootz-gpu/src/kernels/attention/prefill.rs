@@ -2,7 +2,7 @@
 
 use arrayvec::ArrayVec;
 
-use super::{Attend, PrefillTiles, StepSlices, Unit, source};
+use super::{Attend, PrefillTiles, Results, StepSlices, Unit, source};
 use crate::device::{Argument, Dispatch, Grid, Kernel, Slice, Work};
 
 /// Softmax attention of the step's prefill tiles over their sequences' pages.
@@ -18,8 +18,8 @@ pub struct AttentionPrefill {
     pub step: StepSlices,
     /// `[rows, heads, head_dim]`, rotated, 16-byte aligned.
     pub query: Slice,
-    /// `[rows, heads, head_dim]`; only the rows of tiles are written.
-    pub out: Slice,
+    /// Only the rows of tiles are written.
+    pub out: Results,
 }
 
 impl AttentionPrefill {
@@ -58,8 +58,8 @@ impl AttentionPrefill {
                 Argument::read(self.step.pages),
                 Argument::read(self.step.prefill_tiles),
                 weighing.sinks_or(self.query),
-                Argument::update(self.out),
-                Argument::inline(&self.attend.arguments(1, false)),
+                Argument::update(self.out.slice()),
+                Argument::inline(&self.attend.arguments(1, self.out.are_halves())),
             ]),
             grid: Grid {
                 threadgroups: [heads.count.div_ceil(heads_at_once) as u32, self.tiles.count as u32, 1],

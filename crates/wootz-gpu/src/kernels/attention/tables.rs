@@ -44,8 +44,8 @@ pub struct StepTables {
     pub slots: Vec<u32>,
     /// The page tables of all sequences, one after another.
     pub pages: Vec<u32>,
-    /// Rows for the decode kernel: row, position, where in `pages` its sequence's page table begins, 0. Whatever a kernel has
-    /// to know before it can ask for a page is one load.
+    /// Rows for the decode kernel: row, position, where in `pages` its sequence's page table begins, the first position
+    /// of its sequence in this step. Whatever a kernel has to know before it can ask for a page is one load.
     pub decode_rows: Vec<[u32; 4]>,
     /// Runs of rows for the prefill kernel: first row, number of rows (at most [`TILE_ROWS`]), position of the
     /// first row, where in `pages` the sequence's page table begins.
@@ -131,7 +131,8 @@ impl StepTables {
                 self.slots.push(page * PAGE_TOKENS as u32 + (position % PAGE_TOKENS) as u32);
             }
             if route.decodes(rows.len()) {
-                self.decode_rows.extend(rows.map(|row| [row as u32, step.positions[row], pages, 0]));
+                let first = step.positions[rows.start];
+                self.decode_rows.extend(rows.map(|row| [row as u32, step.positions[row], pages, first]));
             } else {
                 self.prefill_tiles.extend(rows.clone().step_by(TILE_ROWS).map(|row| {
                     let count = TILE_ROWS.min(rows.end - row);
@@ -191,7 +192,7 @@ mod tests {
         tables.fill(&step(), Route::OneAnswer);
         tables.fill(&step(), Route::Fast);
         assert_eq!(tables.prefill_tiles, [[0, 32, 8, 0], [32, 8, 40, 0]]);
-        assert_eq!(tables.decode_rows, [[40, 17, 3, 0]]);
+        assert_eq!(tables.decode_rows, [[40, 17, 3, 17]]);
         assert_eq!(tables.decode(Span::Full), Some(DecodeRows { count: 1, longest: 17, tokens: 18 }));
         assert_eq!(
             tables.prefill(Span::Window(45)),
@@ -212,7 +213,7 @@ mod tests {
         let mut tables = StepTables::default();
         tables.fill(&step(), Route::OneAnswer);
         assert!(tables.decode_rows.iter().map(|row| row[0]).eq(0..41));
-        assert_eq!((tables.decode_rows[39], tables.decode_rows[40]), ([39, 47, 0, 0], [40, 17, 3, 0]));
+        assert_eq!((tables.decode_rows[39], tables.decode_rows[40]), ([39, 47, 0, 8], [40, 17, 3, 17]));
         assert_eq!(tables.prefill(Span::Full), None);
         assert_eq!(tables.decode(Span::Full).map(|rows| rows.longest), Some(47));
     }
