@@ -8,8 +8,7 @@ using namespace metal;
     template [[host_name(entry)]] kernel decltype(gemm_warpgroup<__VA_ARGS__>) gemm_warpgroup<__VA_ARGS__>;
 
 #define GEMM_WARPGROUP(name, Packing)                                                                                   \
-    ENTRY("gemm_warpgroup32_" name, Packing, 4)                                                                         \
-    ENTRY("gemm_warpgroup64_" name, Packing, 8)
+    ENTRY("gemm_warpgroup_" name, Packing)
 
 GEMM_WARPGROUP("nibbles", PackedNibbles)
 GEMM_WARPGROUP("five_bits", PackedFiveBits)

@@ -43,7 +43,7 @@ struct WarpgroupShare {
 
 // Grid: x over groups of 256 outputs, y over parts of the columns, each args.part_columns, a multiple of 64. The buffers are
 // those of gemm_packed, but with several parts out is [parts, rows, outputs].
-template <typename Packing, uint ROW_BLOCKS>
+template <typename Packing>
 [[max_total_threads_per_threadgroup(512)]]
 kernel void gemm_warpgroup(
     device const half* input        [[buffer(0)]],
@@ -58,7 +58,7 @@ kernel void gemm_warpgroup(
     uint simdgroup   [[simdgroup_index_in_threadgroup]],
     uint lane        [[thread_index_in_simdgroup]])
 {
-    constexpr uint ROWS = 8 * ROW_BLOCKS, RECORDS = WARPGROUP_ELEMENTS / ROWS / PACKED_COLUMNS, AHEAD = 2;
+    constexpr uint ROW_BLOCKS = 8, ROWS = 8 * ROW_BLOCKS, RECORDS = WARPGROUP_ELEMENTS / ROWS / PACKED_COLUMNS, AHEAD = 2;
     constexpr uint COLUMNS = RECORDS * PACKED_COLUMNS;
     threadgroup half staged[WARPGROUP_PLACES][WARPGROUP_ELEMENTS];
     const uint blocks = (args.outputs + PACKED_OUTPUTS - 1) / PACKED_OUTPUTS, block = group.x * 16 + simdgroup;

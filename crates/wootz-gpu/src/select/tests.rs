@@ -220,7 +220,7 @@ fn a_packed_matrix_has_another_kernel_where_one_is_wrong_or_slower() {
     choices.winners.clear();
     choices.excluded.insert("gemm_packed8_nibbles".into());
     assert_eq!(chosen(&one, &nvidia, rules(&choices)), "gemm_warpgroup_parts8");
-    choices.excluded = ["gemm_warpgroup32_nibbles".to_owned()].into();
+    choices.excluded = ["gemm_warpgroup_nibbles".to_owned()].into();
     assert_eq!(chosen(&more, &nvidia, rules(&choices)), "gemm_staged_parts8");
     let ampere = facts(Family::Nvidia(80), Some(132));
     assert_eq!(chosen(&more, &ampere, rules(&choices)), "gemm_staged_parts8");

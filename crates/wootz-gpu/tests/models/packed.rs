@@ -55,7 +55,7 @@ fn products_of_one_input_are_one_launch() {
         // q, k and v; the output; gate and up; down; and the head.
         let products = 4 * layers + alone + 1;
         for (rows, kernel) in
-            [(1, "gemm_packed8_"), (8, "gemm_packed8_"), (9, "gemm_packed16_"), (17, "gemm_warpgroup32_")]
+            [(1, "gemm_packed8_"), (8, "gemm_packed8_"), (9, "gemm_packed16_"), (17, "gemm_warpgroup_")]
         {
             let head = if rows > 8 { 1 } else { 0 };
             assert_eq!(launches(&mut model, rows, kernel), products - head, "{file}, {rows} rows");
