@@ -5,10 +5,10 @@ use wootz_backend::step::{SequenceSlice, Step};
 use wootz_gpu::device::{DeviceFacts, Family};
 use wootz_gpu::model::{GpuModel, GpuSettings};
 use wootz_gpu::paper::Paper;
-use wootz_gpu::select::Answers;
+use wootz_gpu::select::{Answers, Library};
 
 use super::fixture::{self, fixtures, load, settings, shipped, step};
-use super::whole::{agrees_when_packed, long_prompts_agree, mixed_equals_separate};
+use super::whole::{LIBRARY_TOLERANCE, agrees_when_packed, long_prompts_agree, mixed_equals_separate};
 use super::wrapped::packing_device;
 
 /// Quantised and plain models whose matrices are packed at load: prompts with the kernels for many rows and for eight,
@@ -97,4 +97,20 @@ fn a_packed_mixed_step_equals_separate_ones_bit_for_bit() {
 #[test]
 fn packed_long_prompts_agree_with_the_reference() {
     long_prompts_agree(&shipped("tales-7m.Q8_0.gguf"), 70, &|| packing_device());
+}
+
+/// What is not packed goes to the device's library, if there is one, for more rows than eight.
+#[test]
+fn a_library_agrees_with_the_reference() {
+    for name in ["llama", "llama_bias", "qwen2"] {
+        let folder = fixtures().join("models").join(name);
+        let expected = fixture::Expected::read(&folder);
+        let rounded = fixture::logits(&mut fixture::reference(&folder), &expected.prompt);
+        let mut device = packing_device();
+        device.facts.matrix_library = true;
+        let settings = GpuSettings { library: Library::System, ..settings(64, Answers::Fastest) };
+        let mut model = fixture::try_load(&folder, device, &settings).unwrap();
+        let off = fixture::distance(&fixture::logits(&mut model, &expected.prompt), &rounded);
+        assert!(off < LIBRARY_TOLERANCE, "{name}: off by {off:e}");
+    }
 }

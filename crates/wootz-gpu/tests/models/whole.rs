@@ -21,6 +21,10 @@ pub type Open<'a> = &'a dyn Fn() -> Box<dyn Device>;
 /// tiles on some paths (eleven bits, so 5e-4 a product at most, and sums average), and the cache is f16.
 pub const TOLERANCE: f32 = 5e-3;
 
+/// The same where the device's library multiplies these f32 matrices, with both factors as f16. Products of such factors that are
+/// exact and added up in f32 are 5.9e-3 off in the model that feels it most (`llama_bias`), 1.3e-3 in others.
+pub const LIBRARY_TOLERANCE: f32 = 1e-2;
+
 /// Token ids of no text in particular.
 pub const IDS: [u32; 21] =
     [1, 403, 407, 261, 378, 9, 44, 120, 77, 3, 1024, 612, 5, 8, 300, 301, 302, 18, 19, 20, 21];
@@ -35,10 +39,13 @@ pub fn matches_the_reference(folder: &Path, open: Open<'_>) {
     let expected = Expected::read(folder);
     let rounded = logits(&mut reference(folder), &expected.prompt);
     for answers in [Answers::Fastest, Answers::Reproducible] {
-        let mut model = load(folder, open(), answers);
+        let device = open();
+        let library = answers == Answers::Fastest && device.facts().matrix_library;
+        let tolerance = if library { LIBRARY_TOLERANCE } else { TOLERANCE };
+        let mut model = load(folder, device, answers);
         let off = distance(&logits(&mut model, &expected.prompt), &rounded);
         println!("{} {answers:?}: {off:.1e}", folder.display());
-        assert!(off < TOLERANCE, "{} {answers:?}: off by {off:e}", folder.display());
+        assert!(off < tolerance, "{} {answers:?}: off by {off:e}", folder.display());
         let found = greedy(&mut model, &expected.prompt, expected.greedy.len());
         assert_eq!(found, expected.greedy, "{} {answers:?}", folder.display());
     }
