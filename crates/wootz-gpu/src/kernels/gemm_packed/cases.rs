@@ -49,6 +49,7 @@ pub fn cases() -> Vec<Case> {
         .map(MatrixFormat::Ggml)
     {
         let columns = 320_usize.next_multiple_of(format.block_elements());
+        cases.push(case(format, 11, 37, columns, FEW));
         for all in all_in(1) {
             cases.extend([13, 27, 62].map(|rows| case(format, rows, 37, columns, all)));
         }
