@@ -83,7 +83,7 @@ impl Tokens {
         self.partner(index).filter(|partner| *partner > index).unwrap_or(index) + 1
     }
 
-    /// If `<` at `index` opens a template argument list, its `>`. A comparison runs into a `;` or a
+    /// If `index` is a `<` that opens a template argument list, its `>`. A comparison runs into a `;` or a
     /// bracket that it did not open.
     pub fn angle_partner(&self, index: usize) -> Option<usize> {
         let mut depth = 0_usize;
@@ -92,7 +92,7 @@ impl Tokens {
             match self.text(at) {
                 "<" => depth += 1,
                 ">" if depth == 1 => return Some(at),
-                ">" => depth -= 1,
+                ">" => depth = depth.checked_sub(1)?,
                 "" | ";" | "{" | ")" | "]" | "}" | "&&" | "||" => return None,
                 _ => {}
             }
