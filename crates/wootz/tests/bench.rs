@@ -68,3 +68,19 @@ fn bench_reports_in_json_and_in_a_table() {
     let cpu = failure_of(wootz(&[&sizes[..], &["--deterministic"]].concat()), 2);
     assert!(cpu.contains("--deterministic is for GPUs"), "{cpu}");
 }
+
+#[test]
+fn bench_measures_after_a_context() {
+    let model = small();
+    let sizes = ["-p", "20", "-n", "2", "-b", "2", "-d", "0,530", "-r", "1", "-t", "1", "--no-limits"];
+    let report: Value =
+        serde_json::from_str(&answer_of(wootz(&[&["bench", &model, "--json"], &sizes[..]].concat())))
+            .unwrap();
+    let tests: Vec<_> =
+        report["results"].as_array().unwrap().iter().map(|one| (&one["test"], &one["depth"])).collect();
+    let (empty, deep) = (Value::from(0), Value::from(530));
+    let named = ["pp20", "tg2×2", "pp20 @ d530", "tg2×2 @ d530"].map(Value::from);
+    assert_eq!(tests, [(&named[0], &empty), (&named[1], &empty), (&named[2], &deep), (&named[3], &deep)]);
+    let deeper = failure_of(wootz(&["bench", &model, "-p", "0", "-n", "1", "-d", "1000000"]), 2);
+    assert!(deeper.contains("tg1 @ d1000000 needs a context of 1000001 tokens"), "{deeper}");
+}

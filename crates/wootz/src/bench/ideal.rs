@@ -89,11 +89,13 @@ impl Demand {
             Workload::Generation { .. } => tokens,
         };
         let arithmetic = tokens * self.token.seconds(limits) + samples * self.sample.seconds(limits);
-        // Every step reads the weights once, and each sequence's keys and values: of a generated token those of
-        // half the final length on average; of a prompt's chunks, those of the chunks before, which is little.
+        // Every step reads the weights once, and each sequence's keys and values: of a generated token those of the
+        // context before and half of what is generated on average; of a prompt's chunks those of the context before, and of
+        // the chunks before, which is little.
+        let depth = workload.depth() as f64;
         let read_tokens = match workload {
-            Workload::Prompt { tokens } => tokens as f64,
-            Workload::Generation { tokens, batch } => (batch * tokens) as f64 * (tokens as f64 + 1.0) / 2.0,
+            Workload::Prompt { .. } => tokens + steps * depth,
+            Workload::Generation { tokens: length, .. } => tokens * (depth + (length as f64 + 1.0) / 2.0),
         };
         let memory = (steps * self.weight_bytes + read_tokens * self.cache_bytes) / limits.read;
         if memory > arithmetic {

@@ -62,7 +62,7 @@ impl From<&Limits> for MachineLimits {
 /// One measurement.
 #[derive(Debug, Serialize)]
 pub struct Measurement {
-    /// "pp512", "tg64", "tg64×4".
+    /// "pp512", "tg64", "tg64×4", "tg64 @ d8192".
     pub test: String,
     /// "prompt" or "generation".
     pub kind: &'static str,
@@ -70,6 +70,8 @@ pub struct Measurement {
     pub tokens: usize,
     /// Sequences.
     pub batch: usize,
+    /// Tokens of each sequence's context before.
+    pub depth: usize,
     /// Threads; `None` on a GPU.
     pub threads: Option<usize>,
     /// Rates of all sequences together.

@@ -39,6 +39,7 @@ use crate::terminal;
   wootz bench model.gguf                       prompt of 512, then 64 tokens generated
   wootz bench model.gguf -p 128,512 -n 64,256  several lengths; 0 leaves a kind out
   wootz bench model.gguf -t 1,2,4 -b 1,4,16    threads, and sequences generated together
+  wootz bench model.gguf -p 0 -d 0,8192        generation from an empty context, and after 8,192 tokens
   wootz bench model.gguf --deterministic       on a GPU: answers that depend on nothing else in a step
   wootz bench model.gguf --json | jq .results
   wootz bench --plan model.gguf                what physics allows on each of Apple's chips
@@ -65,6 +66,9 @@ pub struct BenchArguments {
     /// Numbers of sequences to generate together
     #[arg(long, short, value_name = "N,…", value_delimiter = ',', default_value = "1", value_parser = clap::value_parser!(u16).range(1..=512))]
     batch: Vec<u16>,
+    /// Tokens of context before what is measured; each length is measured after each
+    #[arg(long, short, value_name = "N,…", value_delimiter = ',', default_value = "0")]
+    depth: Vec<u32>,
     /// Numbers of threads [default: one for each physical core]
     #[arg(long, short, value_name = "N,…", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Vec<u16>,
@@ -313,23 +317,25 @@ fn machine_limits(threads: &[usize], bar: &ProgressBar) -> Result<Vec<Limits>, F
     Ok(all)
 }
 
-/// Prompts first, then generation by batch; a length of 0 leaves it out.
+/// By depth, prompts first, then generation by batch; a length of 0 leaves it out.
 fn workloads(arguments: &BenchArguments, spec: &ModelSpec) -> Result<Vec<Workload>, Failure> {
     let lengths = |list: &[u32]| list.iter().map(|&n| n as usize).filter(|&n| n > 0).collect::<Vec<_>>();
-    let prompts = lengths(&arguments.prompt).into_iter().map(|tokens| Workload::Prompt { tokens });
-    let generate = lengths(&arguments.generate);
-    let generations = arguments.batch.iter().flat_map(|&batch| {
-        generate.iter().map(move |&tokens| Workload::Generation { tokens, batch: batch.into() })
-    });
-    let all: Vec<Workload> = prompts.chain(generations).collect();
+    let (prompts, generate) = (lengths(&arguments.prompt), lengths(&arguments.generate));
+    let mut all = Vec::new();
+    for depth in arguments.depth.iter().map(|&depth| depth as usize) {
+        all.extend(prompts.iter().map(|&tokens| Workload::Prompt { tokens, depth }));
+        for batch in arguments.batch.iter().map(|&batch| batch.into()) {
+            all.extend(generate.iter().map(|&tokens| Workload::Generation { tokens, batch, depth }));
+        }
+    }
     if all.is_empty() {
         return Err(Failure::Usage("nothing is left to measure: -p and -n are both 0".into()));
     }
-    match all.iter().find(|workload| workload.length() > spec.context) {
+    match all.iter().find(|workload| workload.context() > spec.context) {
         Some(workload) => Err(Failure::Usage(format!(
             "{} needs a context of {} tokens, but this model was made for at most {}",
             workload.name(),
-            workload.length(),
+            workload.context(),
             spec.context
         ))),
         None => Ok(all),
