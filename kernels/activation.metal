@@ -28,16 +28,7 @@
 #include "arguments.h"
 using namespace metal;
 #include "common/half_rows.h"
-
-struct Precise {
-    static float4 exp(float4 x) { return precise::exp(x); }
-    static float4 divide(float4 x, float4 y) { return x / y; }
-};
-
-struct Fast {
-    static float4 exp(float4 x) { return fast::exp(x); }
-    static float4 divide(float4 x, float4 y) { return fast::divide(x, y); }
-};
+#include "common/silu.h"
 
 template <typename Functions>
 inline float4 sigmoid(float4 x) { return Functions::divide(float4(1.0f), 1.0f + Functions::exp(-x)); }
@@ -49,12 +40,6 @@ inline float4 error_function(float4 x) {
         t * (0.254829592f + t * (-0.284496736f + t * (1.421413741f + t * (-1.453152027f + t * 1.061405429f))));
     return copysign(1.0f - polynomial * precise::exp(-x * x), x);
 }
-
-template <typename Functions>
-struct Silu {
-    static float4 apply(float4 x) { return Functions::divide(x, 1.0f + Functions::exp(-x)); }
-    static float4 factor(float4 up) { return up; }
-};
 
 template <typename Functions>
 struct GeluTanh {
@@ -133,7 +118,7 @@ kernel void gated_half(
         load_quads<KEPT, false>(up, index, threads, width, factors);
     }
     float most = 0.0f;
-    for (uint k = 0; k < KEPT; k++) {   // of the zeros behind the end every activation makes 0
+    for (uint k = 0; k < KEPT; k++) {   // behind the end are zeros, of which every activation makes 0, or the last quad again
         kept[k] = Activation::apply(kept[k]) * Activation::factor(factors[k]);
         most = max(most, greatest_of(kept[k]));
     }

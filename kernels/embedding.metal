@@ -4,6 +4,9 @@
 //   gather_add    out[s] = residual[rows[s]] + input[rows[s]]
 //   gather        out[s] = input[rows[s]]
 //
+// A token may be named as the one that row k of the previous step chose (common/entries.h): a step is encoded before that is
+// known, and needs no launch that looks.
+//
 // This file has the plain tables and what picks f32 rows; embedding_<family>.metal have the tables of each other family
 // of formats, from the same template (common/rows.h), with the kernels that expand whole matrices to f16.
 //
@@ -43,15 +46,16 @@ kernel void embed_plain(
     device const uchar* data        [[buffer(0)]],   // the table: [vocabulary, columns]
     device const uchar* scales      [[buffer(1)]],   // not used
     device const uchar* biases      [[buffer(2)]],   // not used
-    device const uint* tokens       [[buffer(3)]],   // [rows]
-    device float* out               [[buffer(4)]],   // [rows, columns]
-    constant EmbedArguments& args   [[buffer(5)]],
+    device const uint* tokens       [[buffer(3)]],   // [rows], or rows of the previous step
+    device const uint* previous     [[buffer(4)]],   // the tokens that it chose
+    device float* out               [[buffer(5)]],   // [rows, columns]
+    constant EmbedArguments& args   [[buffer(6)]],
     uint thread_id [[thread_position_in_grid]])
 {
     const uint per_row = quads_of(args.columns);
     if (thread_id >= args.rows * per_row) return;
     const uint2 place = row_and_group(thread_id, per_row);
-    const Row row = Format::row({ data, scales, biases }, tokens[place.x], args.columns);
+    const Row row = Format::row({ data, scales, biases }, resolved(tokens[place.x], previous), args.columns);
     const float4 values = plain_quad<Format>(row, place.y, args.columns) * args.scale;
     store_quad(out + ulong(place.x) * args.columns, place.y, args.columns, values);
 }

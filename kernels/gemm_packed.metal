@@ -5,17 +5,15 @@ using namespace metal;
 #include "common/gemm_packed.h"
 #include "common/gemm_staged.h"
 
-#define ENTRY(entry, kernel_name, ...)                                                                                  \
-    template [[host_name(entry)]] kernel decltype(kernel_name<__VA_ARGS__>) kernel_name<__VA_ARGS__>;
-
-#define GEMM_PACKED(name, Packing)                                                                                      \
-    ENTRY("gemm_packed8_" name, gemm_packed, Packing, 1, Packing::AHEAD)                                                \
-    ENTRY("gemm_packed16_" name, gemm_packed, Packing, 2, 2)                                                            \
+// Tiles and stages of 8 rows, and of 16: what the registers hold.
+#define GEMM_PACKED(name, Packing, tiles8, stages8, tiles16, stages16)                                                  \
+    ENTRY("gemm_packed8_" name, gemm_packed, Packing, 1, tiles8, stages8)                                               \
+    ENTRY("gemm_packed16_" name, gemm_packed, Packing, 2, tiles16, stages16)                                            \
     ENTRY("gemm_staged32_" name, gemm_staged, Packing, 4)                                                               \
     ENTRY("gemm_staged64_" name, gemm_staged, Packing, 8)
 
-GEMM_PACKED("nibbles", PackedNibbles)
-GEMM_PACKED("five_bits", PackedFiveBits)
-GEMM_PACKED("six_bits", PackedSixBits)
-GEMM_PACKED("bytes", PackedBytes)
-GEMM_PACKED("halves", PackedHalves)
+GEMM_PACKED("nibbles", PackedNibbles, 1, 2, 2, 1)
+GEMM_PACKED("five_bits", PackedFiveBits, 1, 2, 2, 1)
+GEMM_PACKED("six_bits", PackedSixBits, 1, 2, 2, 1)
+GEMM_PACKED("bytes", PackedBytes, 1, 2, 2, 1)
+GEMM_PACKED("halves", PackedHalves, 2, 1, 1, 1)

@@ -4,11 +4,7 @@ using namespace metal;
 #include "arguments.h"
 #include "common/gemm_warpgroup.h"
 
-#define ENTRY(entry, ...)                                                                                               \
-    template [[host_name(entry)]] kernel decltype(gemm_warpgroup<__VA_ARGS__>) gemm_warpgroup<__VA_ARGS__>;
-
-#define GEMM_WARPGROUP(name, Packing)                                                                                   \
-    ENTRY("gemm_warpgroup_" name, Packing)
+#define GEMM_WARPGROUP(name, Packing) ENTRY("gemm_warpgroup_" name, gemm_warpgroup, Packing)
 
 GEMM_WARPGROUP("nibbles", PackedNibbles)
 GEMM_WARPGROUP("five_bits", PackedFiveBits)

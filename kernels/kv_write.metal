@@ -48,6 +48,8 @@ kernel void kv_write_latent(
     const uint first = group.x * WRITTEN_ROWS, rows = min(WRITTEN_ROWS, args.rows - first);
     const uint first_dim = group.y * DIMS, all_dims = args.latent_dim + args.rope_dim;
     const uint dims = min(DIMS, all_dims - first_dim);
+    TransposedRow keys;
+    keys.find(pool, slots + first, rows, args.page_stride, args.layer_offset + first_dim * PAGE_TOKENS, thread_id, THREADS);
     const uint row = thread_id / 8, dim = thread_id % 8 * 8;
     if (row < rows && dim < dims) {
         const uint at = first_dim + dim;
@@ -57,6 +59,5 @@ kernel void kv_write_latent(
         keep8(from, tile + row * PADDED + dim);
     }
     threadgroup_barrier(mem_flags::mem_threadgroup);
-    store_transposed(tile, PADDED, pool, slots + first, rows, dims, args.page_stride,
-        args.layer_offset + first_dim * PAGE_TOKENS, thread_id, THREADS);
+    keys.store(tile, PADDED, dims);
 }

@@ -1,11 +1,12 @@
 // Matrices of the usual formats to packed ones (common/packed.h), once when a model is loaded; and packed ones to rows of f16
 // for the device's own library.
 //
-// Grid of both: x over records of 16 outputs, y over groups of 16 outputs; a simdgroup a threadgroup makes or reads a record.
-// Rows beyond the matrix are packed as zeros: n that stand for 0, or scales of 0.
+// Grid of both: x over records of 16 outputs (of pack_* with one of zeros), y over groups of 16 outputs; a simdgroup a
+// threadgroup makes or reads a record.
+// Rows beyond the matrix, and records that are not of it, are packed as zeros: n that stand for 0, or scales of 0.
 //
 // common/pack_source.h has the formats. Numbers are those of the format: nothing is rounded, to f16, but products of two scales
-// (Q4_K, Q5_K, Q6_K), the rests of nibbles and five bits, and bf16 below 2⁻¹⁴.
+// (Q4_K, Q5_K, Q6_K; the last to two bits less), the rests of nibbles and five bits, and bf16 below 2⁻¹⁴.
 #include <metal_stdlib>
 using namespace metal;
 #include "arguments.h"
@@ -35,7 +36,7 @@ inline void pack_nibbles(thread const Row (&rows)[2], thread const bool (&there)
             const uint n = there[which] ? Source::quant(rows[which], column + packed_column(t, m, j, k / 4)) : 0;
             word |= n << (4 * k);
         }
-        words[4 * lane + m] = word;
+        words[4 * lane + m] = rotate(word, 6u);
     }
     if (t == 0) {
         device half2* scales = (device half2*)(record + 512) + lane;   // 4 g
@@ -67,6 +68,13 @@ inline void pack_five_bits(thread const Row (&rows)[2], thread const bool (&ther
         }
     }
 }
+// The nearest f16 whose last two bits are 0; between two, the one whose bit before those is 0 too. What is greater than all of
+// them becomes the greatest.
+inline half without_last_bits(half value) {
+    const uint bits = as_type<ushort>(value), magnitude = bits & 0x7fffu;
+    if (magnitude >= 0x7c00u) return value;   // infinite or no number
+    return as_type<half>(ushort((bits & 0x8000u) | min((magnitude + 1u + (magnitude >> 2 & 1u)) & 0x7ffcu, 0x7bfcu)));
+}
 template <typename Source>
 inline void pack_six_bits(thread const Row (&rows)[2], thread const bool (&there)[2], uint column, device uchar* record, uint lane) {
     device uint* words = (device uint*)record;
@@ -89,7 +97,8 @@ inline void pack_six_bits(thread const Row (&rows)[2], thread const bool (&there
     if (t % 2 == 0) {
         device half* scales = (device half*)(record + 768) + (t / 2 * 8 + lane / 4) * 4;
         for (uint i = 0; i < 4; i++) {
-            scales[i] = there[i / 2] ? half(Source::scale(rows[i / 2], column + 32 * (i % 2) + t / 2 * 16).x) : 0.0h;
+            const uint group = column + 32 * (i % 2) + t / 2 * 16;
+            scales[i] = there[i / 2] ? without_last_bits(half(Source::scale(rows[i / 2], group).x)) : 0.0h;
         }
     }
 }
@@ -128,18 +137,20 @@ inline void pack_halves(thread const Row (&rows)[2], thread const bool (&there)[
 #define PACK(entry, name, Source, pack_lane, Packing)                                                                   \
     [[host_name(entry)]] kernel void name(                                                                              \
         device const uchar* data     [[buffer(0)]],   /* see common/format.h */                                         \
-        device uchar* out            [[buffer(1)]],   /* [⌈rows / 16⌉][columns / 64] records */                         \
+        device uchar* out            [[buffer(1)]],   /* [⌈rows / 16⌉][records] */                                      \
         constant PackArguments& args [[buffer(2)]],                                                                     \
         uint2 group [[threadgroup_position_in_grid]],                                                                   \
         uint lane   [[thread_index_in_simdgroup]])                                                                      \
     {                                                                                                                   \
         const Matrix matrix = { data, data, data };                                                                     \
         const uint first = group.y * 16 + lane / 4;                                                                     \
-        const bool there[2] = { first < args.rows, first + 8 < args.rows };                                             \
+        const uint record = min(group.x, args.columns / 64 - 1);                                                        \
+        const bool real = packed_place(record, args.columns) == group.x;                                                \
+        const bool there[2] = { real && first < args.rows, real && first + 8 < args.rows };                             \
         const Row rows[2] = { Source::row(matrix, min(first, args.rows - 1), args.columns),                             \
                               Source::row(matrix, min(first + 8, args.rows - 1), args.columns) };                       \
-        device uchar* record = out + (ulong(group.y) * (args.columns / 64) + group.x) * Packing::BYTES;                 \
-        pack_lane<Source>(rows, there, group.x * 64, record, lane);                                                     \
+        device uchar* to = out + (ulong(group.y) * packed_records(args.columns) + group.x) * Packing::BYTES;            \
+        pack_lane<Source>(rows, there, record * 64, to, lane);                                                          \
     }
 PACK("pack_q4_k", pack_q4_k, SourceQ4_K, pack_nibbles, PackedNibbles)
 PACK("pack_q4_0", pack_q4_0, SourceQ4_0, pack_nibbles, PackedNibbles)
@@ -154,14 +165,16 @@ PACK("pack_bf16", pack_bf16, SourcePlain<FormatBF16>, pack_halves, PackedHalves)
 
 template <typename Packing>
 kernel void unpack_half(
-    device const uchar* matrix   [[buffer(0)]],   // [⌈rows / 16⌉][columns / 64] records
+    device const uchar* matrix   [[buffer(0)]],   // [⌈rows / 16⌉][records]
     device half* out             [[buffer(1)]],   // [rows, columns]
     constant PackArguments& args [[buffer(2)]],
     uint2 group [[threadgroup_position_in_grid]],
     uint lane   [[thread_index_in_simdgroup]])
 {
     const uint first = group.y * 16 + lane / 4;
-    const typename Packing::Raw raw = Packing::fetch(matrix + (ulong(group.y) * (args.columns / 64) + group.x) * Packing::BYTES, lane);
+    typename Packing::Raw raw;
+    Packing::fetch(matrix + (ulong(group.y) * packed_records(args.columns) + packed_place(group.x, args.columns)) * Packing::BYTES,
+                   lane, raw, true);
     for (uint s = 0; s < 2; s++) {
         half2 a[2][4];
         Packing::unpack(raw, 2 * s, a[0]);

@@ -22,8 +22,15 @@
 //
 // Thread map: a simdgroup has one row, its lanes pairs: loads are contiguous, 128 bytes a simdgroup. The simdgroups of a
 // threadgroup (up to 16) have neighbouring rows and either HEADS query heads of each, so that a sine and a cosine serve
-// them all, or one key head and its value. Keys are turned around in threadgroup memory (common/kv_page.h). A lane asks for
-// all that it reads before it computes a sine: of one row, what takes time is how often memory is waited for.
+// them all, or one key head and its value. Keys are turned around in threadgroup memory (common/kv_page.h).
+//
+// How many simdgroups a threadgroup has follows from the rows. Those of a prompt lie in one page, and 16 make whole lines of
+// its keys. Rows of different sequences lie in different pages, where each element of a key is a line of its own: 16 rows on
+// one core are 2,048 of them, so that few rows are spread over the cores, up to as many threadgroups as large GPUs have cores.
+//
+// What takes time with few rows is how often memory is waited for. Frequencies, positions, slots and weights are written by no
+// launch: they are asked for before the launches before have ended. Then a lane asks for all its elements at once, computes
+// sines meanwhile, takes a head's norm from what it holds, and turns it.
 //
 //   grid [⌈rows / simdgroups⌉, ⌈query_heads / HEADS⌉ + key_heads]
 //
@@ -31,119 +38,154 @@
 // a third is written. FLOPs: 6 a pair and head. Rounding to f16 is to nearest even, as on every device.
 //
 // Numerics: the angle is the f32 product of the position and an f32 frequency, as in Transformers and in the twin; at
-// position 100,000 another rounding would be visible. precise::sin and precise::cos hold within 4 units in the last
-// place over all of f32 (Metal Shading Language, section 8.2); the fast ones only within ±π, and are of no use here.
-// Neither does the number of heads per thread change a result.
+// position 100,000 another rounding would be visible. precise::sincos holds within 4 units in the last place over all of
+// f32 (Metal Shading Language, section 8.2); the fast one only within ±π, and is of no use here. Neither the number of heads
+// a thread has nor that of a threadgroup's simdgroups changes a result. A head's squares are added pair by pair in each lane,
+// then over the lanes: any order would do.
 //
 // Twins: wootz_backend::cpu::reference::{head_norm, rope}; wootz_gpu::twins::attention::Cells says which element goes where.
 #include <metal_stdlib>
 #include "arguments.h"
 using namespace metal;
+#include "common/earlier.h"
 #include "common/kv_page.h"
-#include "common/quads.h"
 
 // Query heads that a simdgroup turns.
 constant constexpr uint HEADS = 4;
 // A row of keys in threadgroup memory: the odd number of words puts neighbouring rows into different banks.
 constant constexpr uint PADDED = 256 + 2;
 
-// The two elements of pair `pair`; those behind the pairs that turn go in twos as they lie.
-template <bool INTERLEAVED>
-inline uint2 elements_of(uint pair, uint pairs) {
-    return INTERLEAVED || pair >= pairs ? uint2(2 * pair, 2 * pair + 1) : uint2(pair, pair + pairs);
-}
-
-// The factor of a head's norm. Its squares are added by quads: any order would do, this one is that of other norms.
-inline float norm_factor(device const float* head, constant RopeArguments& args, uint lane) {
-    const float4 first = load_quad(head, lane, args.head_dim), second = load_quad(head, lane + 32, args.head_dim);
-    const float sum = dot(first, first) + dot(second, second);
-    return precise::rsqrt(simd_sum(sum) / float(args.head_dim) + args.epsilon);
-}
-
 // HELD pairs of up to COUNT heads of a row, as a lane holds them: its own, 32 apart. Behind the last head or pair one of its
-// own is held again. There are no conditions, so that no load waits for one.
+// own is held again. There are no conditions, so that no load waits for one. (Of heads of fewer than 32 pairs the last is held
+// by all lanes that have none.)
 template <bool INTERLEAVED, bool NORMED, uint COUNT, uint HELD>
 struct Pairs {
     uint2 place[HELD];
     bool held[HELD], turns[HELD];
     float frequency[HELD];
+    float2 weights[HELD];
     float2 value[HELD][COUNT];
 
-    void load(device const float* heads, uint count, device const float* frequencies, device const float* weight,
-              thread const float* factors, uint lane, constant RopeArguments& args) thread {
+    // Asks for everything that no launch writes.
+    void prepare(device const float* frequencies, device const float* weight, uint lane, constant RopeArguments& args) thread {
+        const uint all = args.head_dim / 2;
         for (uint j = 0; j < HELD; j++) {
-            held[j] = lane + 32 * j < args.head_dim / 2;
-            const uint pair = held[j] ? lane + 32 * j : lane;
-            place[j] = elements_of<INTERLEAVED>(pair, args.pairs);
+            held[j] = lane + 32 * j < all;
+            const uint pair = held[j] ? lane + 32 * j : min(lane, all - 1);
             turns[j] = pair < args.pairs;
+            // Those behind the pairs that turn go in twos as they lie.
+            place[j] = INTERLEAVED || !turns[j] ? uint2(2 * pair, 2 * pair + 1) : uint2(pair, pair + args.pairs);
             frequency[j] = frequencies[min(pair, args.pairs - 1)];
-            for (uint h = 0; h < COUNT; h++) {
-                device const float* head = heads + min(h, count - 1) * args.head_dim;
-                value[j][h] = float2(head[place[j].x], head[place[j].y]);
+            weights[j] = float2(1.0f);
+            if (NORMED) weights[j] = float2(weight[place[j].x], weight[place[j].y]);
+        }
+    }
+
+    void load(device const float* heads, uint count, constant RopeArguments& args) thread {
+        for (uint h = 0; h < COUNT; h++) {
+            const uint head = min(h, count - 1) * args.head_dim;
+            for (uint j = 0; j < HELD; j++) {
+                if (INTERLEAVED) value[j][h] = *(device const float2*)(heads + (head + place[j].x));
+                else value[j][h] = float2(heads[head + place[j].x], heads[head + place[j].y]);
             }
         }
-        if (!NORMED) return;
-        for (uint j = 0; j < HELD; j++) {
-            const float2 weights = float2(weight[place[j].x], weight[place[j].y]) + args.offset;
-            for (uint h = 0; h < COUNT; h++) value[j][h] = value[j][h] * (factors[h] * weights);
+    }
+
+    // All lanes of the simdgroup.
+    void norm(constant RopeArguments& args) thread {
+        for (uint h = 0; h < COUNT; h++) {
+            float squares = 0.0f;
+            for (uint j = 0; j < HELD; j++) squares += held[j] ? dot(value[j][h], value[j][h]) : 0.0f;
+            const float factor = precise::rsqrt(simd_sum(squares) / float(args.head_dim) + args.epsilon);
+            for (uint j = 0; j < HELD; j++) value[j][h] = value[j][h] * (factor * (weights[j] + args.offset));
         }
     }
 
     void turn(float position, float magnitude) thread {
         for (uint j = 0; j < HELD; j++) {
-            const float angle = position * frequency[j];
-            const float sine = precise::sin(angle) * magnitude;
-            const float cosine = precise::cos(angle) * magnitude;
+            float cosine;
+            const float sine = precise::sincos(position * frequency[j], cosine) * magnitude;
+            cosine *= magnitude;
             for (uint h = 0; h < COUNT; h++) {
                 const float a = value[j][h].x, b = value[j][h].y;
-                const float2 turned = float2(a * cosine - b * sine, b * cosine + a * sine);
-                value[j][h] = select(value[j][h], turned, bool2(turns[j]));
+                if (turns[j]) value[j][h] = float2(a * cosine - b * sine, b * cosine + a * sine);
             }
         }
     }
 };
 
+// What a simdgroup works on.
+struct Place {
+    uint row, head;      // of the step, of the row
+    bool has_row;        // behind the last row there is nothing to do
+    uint lane;
+};
+
 template <bool INTERLEAVED, bool NORMED, uint HELD>
-inline void turn_queries(device float* heads, uint count, float position, device const float* frequencies,
-                         device const float* weight, constant RopeArguments& args, uint lane) {
-    float factors[HEADS];
-    for (uint h = 0; NORMED && h < HEADS; h++) factors[h] = norm_factor(heads + min(h, count - 1) * args.head_dim, args, lane);
-    if (NORMED) simdgroup_barrier(mem_flags::mem_device);   // other lanes have read what this one writes
-    if (lane >= args.head_dim / 2) return;
+inline void turn_queries(device float* query, device const float* frequencies, device const float* weight, float position,
+                         constant RopeArguments& args, Place place) {
     Pairs<INTERLEAVED, NORMED, HEADS, HELD> pairs;
-    pairs.load(heads, count, frequencies, weight, factors, lane, args);
+    pairs.prepare(frequencies, weight, place.lane, args);
+    const uint count = args.query_heads - place.head;
+    device float* heads = query + (ulong(place.row) * args.query_heads + place.head) * args.head_dim;
+    after_earlier_launches();
+    if (!place.has_row || (!NORMED && !pairs.held[0])) return;
+    pairs.load(heads, count, args);
+    if (NORMED) {
+        pairs.norm(args);
+        if (args.head_dim < 64) simdgroup_barrier(mem_flags::mem_device);   // other lanes have read what this one writes
+    }
     pairs.turn(position, args.magnitude);
     for (uint h = 0; h < HEADS; h++) {
+        device float* head = heads + h * args.head_dim;
         for (uint j = 0; j < HELD; j++) {
             if (h >= count || !pairs.held[j] || !(NORMED || pairs.turns[j])) continue;
-            heads[h * args.head_dim + pairs.place[j].x] = pairs.value[j][h].x;
-            heads[h * args.head_dim + pairs.place[j].y] = pairs.value[j][h].y;
+            if (INTERLEAVED) {
+                ((device float2*)head)[pairs.place[j].x / 2] = pairs.value[j][h];
+            } else {
+                head[pairs.place[j].x] = pairs.value[j][h].x;
+                head[pairs.place[j].y] = pairs.value[j][h].y;
+            }
         }
     }
 }
 
-// The key goes to threadgroup memory, the value beside it to where it stays.
+// Where a row's key goes: to threadgroup memory, to be stored with those of other rows, or if there are none to where it stays.
+struct KeyPlace {
+    threadgroup half* tile;
+    device half* page;
+    bool alone;
+
+    void put(uint dim, half element) const thread {
+        if (alone) page[dim * PAGE_TOKENS] = element;
+        else tile[dim] = element;
+    }
+};
+
+// The value goes to where it stays.
 template <bool INTERLEAVED, bool NORMED, uint HELD>
-inline void turn_key(device const float* head, device const float* value, threadgroup half* key_to, device half* value_to,
-                     float position, device const float* frequencies, device const float* weight,
-                     constant RopeArguments& args, uint lane) {
-    float factor = 1.0f;
-    if (NORMED) factor = norm_factor(head, args, lane);
-    if (lane >= args.head_dim / 2) return;
+inline void turn_key(device const float* key, device const float* value, KeyPlace key_to, device half* value_to,
+                     device const float* frequencies, device const float* weight, float position,
+                     constant RopeArguments& args, Place place) {
     Pairs<INTERLEAVED, NORMED, 1, HELD> pairs;
-    pairs.load(head, 1, frequencies, weight, &factor, lane, args);
+    pairs.prepare(frequencies, weight, place.lane, args);
+    const ulong at = (ulong(place.row) * args.key_heads + place.head) * args.head_dim;
     // Quads of the value: half as many as pairs.
     const uint quads = args.head_dim / 4;
     float4 quad[HELD / 2];
-    for (uint j = 0; j < HELD / 2; j++) quad[j] = ((device const float4*)value)[min(lane + 32 * j, quads - 1)];
+    after_earlier_launches();
+    if (!place.has_row) return;
+    pairs.load(key + at, 1, args);
+    for (uint j = 0; j < HELD / 2; j++) quad[j] = ((device const float4*)(value + at))[min(place.lane + 32 * j, quads - 1)];
+    if (NORMED) pairs.norm(args);
     pairs.turn(position, args.magnitude);
     for (uint j = 0; j < HELD; j++) {
         if (!pairs.held[j]) continue;
-        key_to[pairs.place[j].x] = half(pairs.value[j][0].x);
-        key_to[pairs.place[j].y] = half(pairs.value[j][0].y);
+        key_to.put(pairs.place[j].x, half(pairs.value[j][0].x));
+        key_to.put(pairs.place[j].y, half(pairs.value[j][0].y));
     }
     for (uint j = 0; j < HELD / 2; j++) {
-        if (lane + 32 * j < quads) ((device half4*)value_to)[lane + 32 * j] = half4(quad[j]);
+        if (place.lane + 32 * j < quads) ((device half4*)value_to)[place.lane + 32 * j] = half4(quad[j]);
     }
 }
 
@@ -167,32 +209,30 @@ kernel void rope_write(
     uint simdgroups  [[simdgroups_per_threadgroup]])
 {
     threadgroup half tile[WRITTEN_ROWS * PADDED];
-    const uint first = group.x * simdgroups, rows = min(simdgroups, args.rows - first), row = first + simdgroup;
-    const uint blocks = (args.query_heads + HEADS - 1) / HEADS, dim = args.head_dim;
+    let_next_begin();   // attention asks for pages of earlier steps
+    const uint first = group.x * simdgroups, rows = min(simdgroups, args.rows - first), dim = args.head_dim;
+    const uint blocks = (args.query_heads + HEADS - 1) / HEADS, row = first + min(simdgroup, rows - 1);
+    const float position = float(positions[row]);
     if (group.y < blocks) {   // a whole threadgroup
-        if (simdgroup >= rows) return;
-        const uint head = group.y * HEADS, count = args.query_heads - head;
-        device float* heads = query + (ulong(row) * args.query_heads + head) * dim;
-        const float position = float(positions[row]);
-        if (dim <= 128) turn_queries<INTERLEAVED, NORMED, 2>(heads, count, position, frequencies, query_weight, args, lane);
-        else turn_queries<INTERLEAVED, NORMED, 4>(heads, count, position, frequencies, query_weight, args, lane);
+        const Place place = {row, group.y * HEADS, simdgroup < rows, lane};
+        if (dim <= 128) turn_queries<INTERLEAVED, NORMED, 2>(query, frequencies, query_weight, position, args, place);
+        else turn_queries<INTERLEAVED, NORMED, 4>(query, frequencies, query_weight, position, args, place);
         return;
     }
-    const uint head = group.y - blocks, cell = args.layer_offset + head * 2 * PAGE_TOKENS * dim;
-    if (simdgroup < rows) {
-        const ulong at = (ulong(row) * args.key_heads + head) * dim;
-        const uint slot = slots[row];
-        threadgroup half* key_to = tile + simdgroup * PADDED;
-        device half* value_to = pool + ulong(slot / PAGE_TOKENS) * args.page_stride + cell
-            + (PAGE_TOKENS + slot % PAGE_TOKENS) * dim;
-        const float position = float(positions[row]);
-        if (dim <= 128)
-            turn_key<INTERLEAVED, NORMED, 2>(key + at, value + at, key_to, value_to, position, frequencies, key_weight, args, lane);
-        else
-            turn_key<INTERLEAVED, NORMED, 4>(key + at, value + at, key_to, value_to, position, frequencies, key_weight, args, lane);
-    }
+    const Place place = {row, group.y - blocks, simdgroup < rows, lane};
+    const uint slot = slots[row], cell = args.layer_offset + place.head * 2 * PAGE_TOKENS * dim;
+    device half* own_cell = pool + ulong(slot / PAGE_TOKENS) * args.page_stride + cell;
+    device half* value_to = own_cell + (PAGE_TOKENS + slot % PAGE_TOKENS) * dim;
+    const KeyPlace key_to = {tile + simdgroup * PADDED, own_cell + slot % PAGE_TOKENS, simdgroups == 1};
+    TransposedRow keys;
+    keys.find(pool, slots + first, rows, args.page_stride, cell, thread_id, 32 * simdgroups);
+    if (dim <= 128)
+        turn_key<INTERLEAVED, NORMED, 2>(key, value, key_to, value_to, frequencies, key_weight, position, args, place);
+    else
+        turn_key<INTERLEAVED, NORMED, 4>(key, value, key_to, value_to, frequencies, key_weight, position, args, place);
+    if (simdgroups == 1) return;
     threadgroup_barrier(mem_flags::mem_threadgroup);
-    store_transposed(tile, PADDED, pool, slots + first, rows, dim, args.page_stride, cell, thread_id, 32 * simdgroups);
+    keys.store(tile, PADDED, dim);
 }
 
 template [[host_name("rope_halves")]] kernel decltype(rope_write<false, false>) rope_write<false, false>;

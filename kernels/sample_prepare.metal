@@ -1,16 +1,15 @@
-// What comes before sampling and after it: see sample.metal for the whole.
+// What comes before sampling: see sample.metal for the whole.
 //
-//   feed_tokens      tokens[i] = entries[i], or the token that a row of the previous step chose
 //   sample_prepare   changed = penalties(logits + bias), where the mask allows; only for rows that change their logits
 //
 // Penalties look at each token of the history once, with its count:
 //
 //   logit = (logit > 0 ? logit / repetition : logit · repetition) - (count · frequency + presence)
 //
-// Thread map: feed_tokens has a thread an entry. sample_prepare has a threadgroup a row, in four stages with a barrier
-// after each: copy with the mask, add biases, count the history, penalise. Counting is an atomic addition in a row as
-// wide as the vocabulary, where the history's tokens were set to zero; then each entry takes its token's count and leaves
-// zero, so exactly one entry of equal ones finds a count, and no order of the threads shows in the result.
+// Thread map: a threadgroup a row, in four stages with a barrier after each: copy with the mask, add biases, count the
+// history, penalise. The copy goes by quads, four of a thread under way. Counting is an atomic addition in a row as wide as
+// the vocabulary, where the history's tokens were set to zero; then each entry takes its token's count and leaves zero, so
+// exactly one entry of equal ones finds a count, and no order of the threads shows in the result.
 //
 // Bytes: logits and mask read, changed logits written. Numerics: each logit is changed by one thread, in the
 // twin's order of operations; only where the compiler fuses the last multiply and add does it round once less.
@@ -19,25 +18,41 @@
 #include "arguments.h"
 using namespace metal;
 #include "common/quads.h"
+#include "common/team.h"
 #include "common/shares.h"
+#include "common/search.h"
+#include "common/entries.h"
 
 // No mask: every token is allowed.
 constant constexpr uint NO_MASK = 0xffffffffu;
-// Set in an entry that names a row of the previous step.
-constant constexpr uint PREVIOUS = 0x80000000u;
 
-inline uint resolved(uint entry, device const uint* previous) {
-    return (entry & PREVIOUS) != 0 ? previous[entry & ~PREVIOUS] : entry;
+// A logit that the mask's bit leaves. A broken one stays, so that it is reported.
+inline float masked(float logit, uint allowed) {
+    return allowed != 0 || is_broken(logit) ? logit : as_type<float>(0xff800000u);
 }
 
-kernel void feed_tokens(
-    device const uint* entries       [[buffer(0)]],   // [count] tokens, or rows of the previous step
-    device const uint* previous      [[buffer(1)]],   // [rows of the previous step]
-    device uint* tokens              [[buffer(2)]],   // [count]
-    constant FeedArguments& args     [[buffer(3)]],
-    uint index [[thread_position_in_grid]])
+// Quads first, first + stride, … of the changed logits: the row's where the mask allows. The logits, and the words of the mask,
+// are all asked for before any is stored.
+template <bool WHOLE>
+inline void copy_quads(
+    Vocabulary row, device float* changed, device const uint* masks, uint mask, uint first, uint stride)
 {
-    if (index < args.count) tokens[index] = resolved(entries[index], previous);
+    float4 values[UNDER_WAY];
+    uint allowed[UNDER_WAY];
+    load_logits<WHOLE>(row, first, stride, values);
+    const uint quads = quads_of(row.count);
+    for (uint k = 0; k < UNDER_WAY; k++) {
+        const uint quad = min(first + k * stride, quads - 1);
+        allowed[k] = mask == NO_MASK ? 15 : masks[mask + quad / 8] >> (4 * (quad % 8));
+    }
+    for (uint k = 0; k < UNDER_WAY; k++) {
+        const uint quad = first + k * stride;
+        if (quad >= quads) continue;
+        const float4 x = values[k];
+        const uint bits = allowed[k];
+        store_quad(changed, quad, row.count,
+            float4(masked(x.x, bits & 1), masked(x.y, bits & 2), masked(x.z, bits & 4), masked(x.w, bits & 8)));
+    }
 }
 
 [[max_total_threads_per_threadgroup(1024)]]
@@ -62,12 +77,10 @@ kernel void sample_prepare(
     logits += ulong(row_index) * vocab;
     changed += ulong(row_index) * vocab;
     counts += ulong(row_index) * vocab;
-    for (uint i = index; i < vocab; i += threads) {
-        float logit = logits[i];
-        const bool allowed = row.mask == NO_MASK || ((masks[row.mask + i / 32] >> (i % 32)) & 1) != 0;
-        // A broken logit stays, so that it is reported.
-        if (!allowed && !is_broken(logit)) logit = as_type<float>(0xff800000u);
-        changed[i] = logit;
+    const Vocabulary source = {logits, vocab};
+    for (uint first = index; first < quads_of(vocab); first += UNDER_WAY * threads) {
+        if (whole_quads(source)) copy_quads<true>(source, changed, masks, row.mask, first, threads);
+        else copy_quads<false>(source, changed, masks, row.mask, first, threads);
     }
     // Whatever an earlier step left that was broken off, the counts of this row's tokens begin at zero.
     for (uint i = index; i < row.history_count; i += threads) {

@@ -9,9 +9,10 @@
 // and these are behind weights. A simdgroup holds AHEAD records of each of its two, and loads the next into a place as
 // soon as that is used. Columns may be cut in parts (grid y), which gemm_combine adds up.
 //
-// Bytes: W once; the input, from the caches, once for each 256 outputs. Numerics, several matrices and twin: gemm_packed.h.
+// Bytes: W once; the input, from the caches, once for each 256 outputs. Numerics: packed_units.h. Several matrices and twin: gemm_packed.h.
 #pragma once
-#include "common/packed_record.h"
+#include "common/earlier.h"
+#include "common/packed_store.h"
 
 constant constexpr uint STAGED_SIMDGROUPS = 8, STAGED_TILES = 2, STAGED_ELEMENTS = 8192;
 constant constexpr uint STAGED_THREADS = 32 * STAGED_SIMDGROUPS, STAGED_SHARES = STAGED_ELEMENTS / 8 / STAGED_THREADS;
@@ -71,7 +72,7 @@ kernel void gemm_staged(
     constexpr uint TILES = STAGED_TILES, AHEAD = 2;
     constexpr uint COLUMNS = STAGED_ELEMENTS / (8 * ROW_BLOCKS), RECORDS = COLUMNS / PACKED_COLUMNS;
     threadgroup half staged[2][STAGED_ELEMENTS];
-    const uint blocks = (args.outputs + PACKED_OUTPUTS - 1) / PACKED_OUTPUTS, records = args.columns / PACKED_COLUMNS;
+    const uint blocks = (args.outputs + PACKED_OUTPUTS - 1) / PACKED_OUTPUTS, records = packed_records(args.columns);
     const uint first_block = (group.x * STAGED_SIMDGROUPS + simdgroup) * TILES, g = lane / 4, t = lane % 4;
     const uint begin = group.y * args.part_columns, end = min(begin + args.part_columns, args.columns);
     const uint first = begin / PACKED_COLUMNS, last = end / PACKED_COLUMNS;   // records
@@ -82,10 +83,10 @@ kernel void gemm_staged(
     typename Packing::Raw raw[AHEAD][TILES];
     for (uint i = 0; i < AHEAD; i++)
         for (uint tile = 0; tile < TILES; tile++)
-            if (first + i < last) raw[i][tile] = Packing::fetch(tiles[tile] + (first + i) * Packing::BYTES, lane);
+            Packing::fetch(tiles[tile] + packed_place(first + i, args.columns) * Packing::BYTES, lane, raw[i][tile], first + i < last);
     after_earlier_launches();
 
-    float4 sums[TILES][1][ROW_BLOCKS];
+    float4 sums[TILES][ROW_BLOCKS];
     clear_sums(sums);
     StagedShare<COLUMNS> share;
     share.thread_id = 32 * simdgroup + lane;
@@ -102,26 +103,13 @@ kernel void gemm_staged(
             if (record >= last) continue;
             const StagedRows<COLUMNS> inputs = { staged[turn] + g * COLUMNS + 8 * t, g, r * PACKED_COLUMNS };
             packed_record<Packing>(raw[r % AHEAD], inputs, sums);
-            if (record + AHEAD < last) {
-                for (uint tile = 0; tile < TILES; tile++)
-                    raw[r % AHEAD][tile] = Packing::fetch(tiles[tile] + (record + AHEAD) * Packing::BYTES, lane);
-            }
+            const uint later = record + AHEAD, place = packed_place(later, args.columns);
+            for (uint tile = 0; tile < TILES; tile++)
+                Packing::fetch(tiles[tile] + place * Packing::BYTES, lane, raw[r % AHEAD][tile], later < last);
         }
         turn = 1 - turn;
         threadgroup_barrier(mem_flags::mem_threadgroup);
     }
-    for (uint tile = 0; tile < TILES; tile++) {
-        const uint first_output = (first_block + tile) * PACKED_OUTPUTS;
-        JointPart part = joint_part({ out, second, third }, args, first_output);
-        part.rows += ulong(group.y) * args.rows * args.outputs;
-        for (uint b = 0; b < ROW_BLOCKS; b++) {
-            for (uint element = 0; element < 4; element++) {
-                const uint m = 8 * b + 2 * t + element % 2, n = first_output + g + element / 2 * 8;
-                if (m < args.rows && n < args.outputs) {
-                    const float sum = sums[tile][0][b][element] * inverse[m];
-                    *part.at(m, n) = args.has_bias != 0 ? sum + bias[n] : sum;
-                }
-            }
-        }
-    }
+    for (uint tile = 0; tile < TILES; tile++)
+        store_sums(sums[tile], { out, second, third }, inverse, bias, args, (first_block + tile) * PACKED_OUTPUTS, group.y, lane);
 }

@@ -10,9 +10,10 @@
 //
 // gemm_staged.h loads the input to registers once for 32 outputs, and has half as many simdgroups to hide its waits.
 //
-// Bytes: W once; the input, from the caches, once for each 256 outputs. Numerics, several matrices and twin: gemm_packed.h.
+// Bytes: W once; the input, from the caches, once for each 256 outputs. Numerics: packed_units.h. Several matrices and twin: gemm_packed.h.
 #pragma once
-#include "common/packed_record.h"
+#include "common/earlier.h"
+#include "common/packed_store.h"
 #include "common/warpgroup.h"
 
 constant constexpr uint WARPGROUP_THREADS = 512, WARPGROUP_ELEMENTS = 8192, WARPGROUP_PLACES = 3;
@@ -66,10 +67,10 @@ kernel void gemm_warpgroup(
     const uint first = begin / PACKED_COLUMNS, last = end / PACKED_COLUMNS;   // records
 
     // Beyond the matrix, its last outputs again.
-    device const uchar* records = matrix + ulong(min(block, blocks - 1)) * (args.columns / PACKED_COLUMNS) * Packing::BYTES;
+    device const uchar* records = matrix + ulong(min(block, blocks - 1)) * packed_records(args.columns) * Packing::BYTES;
     typename Packing::Raw raw[AHEAD];
     for (uint i = 0; i < AHEAD; i++) {
-        if (first + i < last) raw[i] = Packing::fetch(records + (first + i) * Packing::BYTES, lane);
+        Packing::fetch(records + packed_place(first + i, args.columns) * Packing::BYTES, lane, raw[i], first + i < last);
     }
     after_earlier_launches();
 
@@ -95,23 +96,13 @@ kernel void gemm_warpgroup(
                 warpgroup_wait_all_but_last();
                 // Weights that are no more than loaded are still read from where they were loaded to.
                 const uint later = record + AHEAD - Packing::AS_LOADED, free = (place + AHEAD - Packing::AS_LOADED) % AHEAD;
-                if (later < last && later >= first + AHEAD) raw[free] = Packing::fetch(records + later * Packing::BYTES, lane);
+                Packing::fetch(records + packed_place(later, args.columns) * Packing::BYTES, lane, raw[free],
+                               later < last && later >= first + AHEAD);
             }
         }
         turn = next;
         threadgroup_barrier(mem_flags::mem_threadgroup);
     }
     warpgroup_wait();
-    const uint g = lane / 4, t = lane % 4;
-    JointPart part = joint_part({ out, second, third }, args, block * PACKED_OUTPUTS);
-    part.rows += ulong(group.y) * args.rows * args.outputs;
-    for (uint b = 0; b < ROW_BLOCKS; b++) {
-        for (uint element = 0; element < 4; element++) {
-            const uint m = 8 * b + 2 * t + element % 2, n = block * PACKED_OUTPUTS + g + element / 2 * 8;
-            if (m < args.rows && n < args.outputs) {
-                const float sum = sums[b][element] * inverse[m];
-                *part.at(m, n) = args.has_bias != 0 ? sum + bias[n] : sum;
-            }
-        }
-    }
+    store_sums(sums, { out, second, third }, inverse, bias, args, block * PACKED_OUTPUTS, group.y, lane);
 }

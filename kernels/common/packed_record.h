@@ -10,19 +10,18 @@
 //  record    | 8..16              |                             matter, as long as both factors agree.
 //            +--------------------+
 #pragma once
-#include "common/earlier.h"
-#include "common/joint_rows.h"
 #include "common/packed.h"
 
-constant constexpr uint PACKED_OUTPUTS = 16;      // of a record
-constant constexpr uint PACKED_COLUMNS = 64;      // of a record
+// A kernel for some packing, by its name on the host.
+#define ENTRY(entry, kernel_name, ...)                                                                                  \
+    template [[host_name(entry)]] kernel decltype(kernel_name<__VA_ARGS__>) kernel_name<__VA_ARGS__>;
 
-// sums[tile][·][b] += 16 outputs x 8 rows, over one record of each tile. An instruction waits for the one before it that adds
-// to the same sums: between them are those of other tiles and rows, or, where these are few, two SETS of sums take turns.
+// sums[tile][b] += 16 outputs x 8 rows, over one record of each tile. An instruction waits for the one before it that adds
+// to the same sums: between them are those of other tiles and rows, and other simdgroups.
 // `inputs.at(b, s)` are a lane's 8 columns of group s of the rows 8 b .. 8 b + 8.
-template <typename Packing, uint TILES, uint SETS, uint ROW_BLOCKS, typename Inputs>
+template <typename Packing, uint TILES, uint ROW_BLOCKS, typename Inputs>
 inline void packed_record(thread const typename Packing::Raw (&raw)[TILES], thread const Inputs& inputs,
-                          thread float4 (&sums)[TILES][SETS][ROW_BLOCKS]) {
+                          thread float4 (&sums)[TILES][ROW_BLOCKS]) {
     constexpr uint TOGETHER = ROW_BLOCKS % 2 == 0 ? 2 : 1;
     for (uint s = 0; s < 2; s++) {
         half2 weights[TILES][2][4];
@@ -35,7 +34,7 @@ inline void packed_record(thread const typename Packing::Raw (&raw)[TILES], thre
                 for (uint j = 0; j < TOGETHER; j++) {
                     for (uint tile = 0; tile < TILES; tile++) {
                         thread half2(&a)[4] = weights[tile][h];
-                        matrix_multiply_16x8x16(sums[tile][h % SETS][b + j], a[0], a[1], a[2], a[3], x[j][2 * h], x[j][2 * h + 1]);
+                        matrix_multiply_16x8x16(sums[tile][b + j], a[0], a[1], a[2], a[3], x[j][2 * h], x[j][2 * h + 1]);
                     }
                 }
             }
@@ -43,9 +42,8 @@ inline void packed_record(thread const typename Packing::Raw (&raw)[TILES], thre
     }
 }
 
-template <uint TILES, uint SETS, uint ROW_BLOCKS>
-inline void clear_sums(thread float4 (&sums)[TILES][SETS][ROW_BLOCKS]) {
+template <uint TILES, uint ROW_BLOCKS>
+inline void clear_sums(thread float4 (&sums)[TILES][ROW_BLOCKS]) {
     for (uint tile = 0; tile < TILES; tile++)
-        for (uint set = 0; set < SETS; set++)
-            for (uint b = 0; b < ROW_BLOCKS; b++) sums[tile][set][b] = float4(0.0f);
+        for (uint b = 0; b < ROW_BLOCKS; b++) sums[tile][b] = float4(0.0f);
 }

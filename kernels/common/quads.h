@@ -31,25 +31,22 @@ inline float4 load_quad(device const float* row, uint quad, uint width) {
 // Whether a row may be loaded in vectors from its beginning to its end.
 inline bool whole_vectors(device const float* row, uint width) { return width % 4 == 0 && at_vector(row); }
 
-// Quads first, first + stride, … of a row, those behind its end as zeros. WHOLE is what whole_vectors says of all rows that are
-// loaded together: then no load waits for another one or for a condition, and what lies behind the end is loaded from the
-// last quad, and not used.
+// Quads first, first + stride, … of a row. WHOLE is what whole_vectors says of all rows that are loaded together: then no load
+// waits for another one or for a condition. In the place of those behind the row's end stands the last one with WHOLE, and zeros
+// without: they are for nobody.
 template <uint COUNT, bool WHOLE>
 inline void load_quads(device const float* row, uint first, uint stride, uint width, thread float4 (&quads)[COUNT]) {
     for (uint k = 0; k < COUNT; k++) {
         const uint quad = first + k * stride;
-        if (WHOLE) {
-            const float4 value = reinterpret_cast<device const float4*>(row)[min(quad, width / 4 - 1)];
-            quads[k] = select(float4(0.0f), value, bool4(quad < width / 4));
-        } else {
-            quads[k] = load_quad(row, quad, width);
-        }
+        if (WHOLE) quads[k] = reinterpret_cast<device const float4*>(row)[min(quad, width / 4 - 1)];
+        else quads[k] = load_quad(row, quad, width);
     }
 }
 
+template <bool WHOLE = false>
 inline void store_quad(device float* row, uint quad, uint width, float4 value) {
     const uint first = 4 * quad;
-    if (first + 4 <= width && at_vector(row + first)) {
+    if (WHOLE || (first + 4 <= width && at_vector(row + first))) {
         *reinterpret_cast<device float4*>(row + first) = value;
         return;
     }

@@ -8,6 +8,7 @@
 //
 // Plain formats have rows of any width, so there a thread has four elements, of which a row's last may lack some.
 #pragma once
+#include "common/entries.h"
 #include "common/format.h"
 #include "common/quads.h"
 
@@ -17,22 +18,24 @@ inline uint2 row_and_group(uint thread_id, uint per_row) {
     return uint2(row, thread_id - row * per_row);
 }
 
-// out[r] = scale · table[tokens[r]], for formats of whole groups.
+// out[r] = scale · table[tokens[r]], where a token may be one of the previous step's (common/entries.h); for formats of whole groups.
 template <typename Format>
 kernel void embed(
     device const uchar* data        [[buffer(0)]],   // the table: [vocabulary, columns]
     device const uchar* scales      [[buffer(1)]],
     device const uchar* biases      [[buffer(2)]],
-    device const uint* tokens       [[buffer(3)]],   // [rows]
-    device float4* out              [[buffer(4)]],   // [rows, columns]
-    constant EmbedArguments& args   [[buffer(5)]],
+    device const uint* tokens       [[buffer(3)]],   // [rows], or rows of the previous step
+    device const uint* previous     [[buffer(4)]],   // the tokens that it chose
+    device float4* out              [[buffer(5)]],   // [rows, columns]
+    constant EmbedArguments& args   [[buffer(6)]],
     uint thread_id [[thread_position_in_grid]])
 {
     const uint per_row = args.columns / 16;
     if (thread_id >= args.rows * per_row) return;
     const uint2 place = row_and_group(thread_id, per_row);
     float4 values[4];
-    Format::load16(Format::row({ data, scales, biases }, tokens[place.x], args.columns), place.y, values);
+    const uint token = resolved(tokens[place.x], previous);
+    Format::load16(Format::row({ data, scales, biases }, token, args.columns), place.y, values);
     device float4* to = out + ulong(thread_id) * 4;
     for (uint i = 0; i < 4; i++) to[i] = values[i] * args.scale;
 }

@@ -46,9 +46,12 @@ inline ulong fixed_share(float share) {
 
 // The mass of the 16 logits at `logits`: a tree in f32, as the engine's `passes::mass`.
 inline ulong chunk_mass(device const float* logits, float best, float scale) {
+    float4 quads[4];
+    if (whole_vectors(logits, 16)) load_quads<4, true>(logits, 0, 1, 16, quads);
+    else load_quads<4, false>(logits, 0, 1, 16, quads);
     float4 term[4];
     for (uint quad = 0; quad < 4; quad++) {
-        const float4 x = (load_quad(logits, quad, 16) - best) * scale;
+        const float4 x = (quads[quad] - best) * scale;
         term[quad] = float4(share_exp(x.x), share_exp(x.y), share_exp(x.z), share_exp(x.w));
     }
     const float4 four = (term[0] + term[2]) + (term[1] + term[3]);

@@ -26,6 +26,27 @@ inline float team_max(float value, threadgroup float* partial, Team team) {
     return simd_max(team.lane < team.simdgroups ? partial[team.lane] : -INFINITY);
 }
 
+// Both at once: the sum of `value`, and the greatest `magnitude`, of which none is negative. Two reductions one after another
+// wait twice for the slowest simdgroup. `partial` [64] is not free again before the next barrier.
+struct SumAndGreatest {
+    float sum;
+    float greatest;
+};
+inline SumAndGreatest team_sum_and_greatest(float value, float magnitude, threadgroup float* partial, Team team) {
+    value = simd_sum(value);
+    // Numbers that are not negative are in the order of their bits, whose maximum is one instruction on some GPUs.
+    magnitude = as_type<float>(simd_max(as_type<uint>(magnitude)));
+    if (team.lane == 0) {
+        partial[team.simdgroup] = value;
+        partial[32 + team.simdgroup] = magnitude;
+    }
+    threadgroup_barrier(mem_flags::mem_threadgroup);
+    const bool has = team.lane < team.simdgroups;
+    value = has ? partial[team.lane] : 0.0f;
+    magnitude = has ? partial[32 + team.lane] : 0.0f;
+    return {simd_sum(value), as_type<float>(simd_max(as_type<uint>(magnitude)))};
+}
+
 // The least `value`, in every thread; `partial` [32] may be used again at once.
 inline uint team_min(uint value, threadgroup uint* partial, Team team) {
     value = simd_min(value);

@@ -35,6 +35,23 @@ inline half half_at(device const uchar* bytes) {
     return *(device const half*)bytes;
 }
 
+// to = *from, where that is wanted. Behind a branch, NVIDIA's compiler would wait at its end for everything that was asked for.
+#ifdef MSL_PTX
+inline void load_if(bool wanted, device const uint* from, thread uint& to) { msl_load_if(wanted, from, to); }
+inline void load_if(bool wanted, device const uint2* from, thread uint2& to) {
+    uint x = to.x, y = to.y;
+    msl_load_if(wanted, from, x, y);
+    to = uint2(x, y);
+}
+inline void load_if(bool wanted, device const uint4* from, thread uint4& to) {
+    uint x = to.x, y = to.y, z = to.z, w = to.w;
+    msl_load_if(wanted, from, x, y, z, w);
+    to = uint4(x, y, z, w);
+}
+#else
+template <typename T> inline void load_if(bool wanted, device const T* from, thread T& to) { if (wanted) to = *from; }
+#endif
+
 // (word & mask) | base.
 inline uint and_or(uint word, uint mask, uint base) {
 #ifdef MSL_PTX

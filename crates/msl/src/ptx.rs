@@ -82,6 +82,8 @@ fn with_limits(mut text: String, interface: &Interface) -> String {
 
 /// Where a kernel's own instructions begin.
 const BODY: &str = "// %bb.0:";
+/// Where a kernel lets the next launch begin before it waits itself.
+const LET_NEXT_BEGIN: &str = "// let next begin";
 /// Where a kernel waits for the launches before it; kernels may have put it where they need it.
 const AFTER_EARLIER: &str = "// after earlier launches";
 
@@ -101,8 +103,8 @@ fn with_waits(mut text: String, interface: &Interface) -> String {
 impl Ptx {
     /// The program for GPUs from Hopper on, which can start a launch while the one before it still runs ("programmatic
     /// dependent launch" in the CUDA programming guide; `griddepcontrol` in the PTX manual). The text itself is for all:
-    /// there the marks are comments. A launch lets the next one start when its own wait is over, so that no more than
-    /// two are there at a time.
+    /// there the marks are comments. A launch lets the next one start when its own wait is over, so that two are there at
+    /// a time, or three where a kernel says that it may start before.
     pub fn overlapping(&self) -> String {
         let (version, architecture) = if self.text.contains(WARPGROUP_PRODUCT) {
             (WARPGROUP_VERSION, WARPGROUP_ARCHITECTURE)
@@ -112,6 +114,7 @@ impl Ptx {
         self.text
             .replacen(&format!(".version {VERSION}"), &format!(".version {version}"), 1)
             .replacen(&format!(".target {ARCHITECTURE}"), &format!(".target {architecture}"), 1)
+            .replace(LET_NEXT_BEGIN, "griddepcontrol.launch_dependents;")
             .replace(AFTER_EARLIER, "griddepcontrol.wait;\n\tgriddepcontrol.launch_dependents;")
     }
 }

@@ -51,6 +51,43 @@ fn lanes_shuffle_and_threadgroups_share() {
     assert!(!program.text.contains("call"), "{}", program.text);
 }
 
+/// Words have an instruction for what lanes do together; other numbers are shuffled.
+#[test]
+fn words_are_reduced_at_once() {
+    let program =
+        ptx("kernel void reduce(device uint* words [[buffer(0)]], device int* numbers [[buffer(1)]],
+            device float* floats [[buffer(2)]], uint i [[thread_index_in_threadgroup]]) {
+            words[i] = simd_max(words[i]) + simd_sum(words[i]) + simd_and(words[i]);
+            numbers[i] = simd_min(numbers[i]);
+            floats[i] = simd_max(floats[i]);
+        }")
+        .unwrap();
+    for instruction in ["max.u32", "add.s32", "and.b32", "min.s32"] {
+        assert!(
+            program.text.contains(&format!("redux.sync.{instruction}")),
+            "{instruction}\n{}",
+            program.text
+        );
+    }
+    assert_eq!(program.text.matches("shfl.sync.bfly").count(), 5, "{}", program.text);
+}
+
+/// Sums of words over the lanes before one take a shuffle for each doubling; those of other numbers keep the order of lanes.
+#[test]
+fn words_before_a_lane_are_added_by_doubling() {
+    let shuffles = |kind: &str, function: &str| {
+        let text = format!(
+            "kernel void before(device {kind}* x [[buffer(0)]], uint i [[thread_index_in_threadgroup]]) {{
+                x[i] = {function}(x[i]);
+            }}"
+        );
+        ptx(&text).unwrap().text.matches("shfl.sync").count()
+    };
+    assert_eq!(shuffles("uint", "simd_prefix_inclusive_sum"), 5);
+    assert_eq!(shuffles("int", "simd_prefix_exclusive_sum"), 6);
+    assert_eq!(shuffles("float", "simd_prefix_exclusive_sum"), 32);
+}
+
 #[test]
 fn a_mistake_is_reported_where_it_is() {
     let error = ptx("kernel void wrong(device float* out [[buffer(0)]]) { out[0] = missing; }").unwrap_err();
@@ -100,4 +137,45 @@ fn kernels_wait_for_earlier_launches() {
         assert_eq!(load < wait, name == "later", "{body}");
         assert!(wait < store, "{body}");
     }
+}
+
+/// A kernel may let the next launch begin before it has waited itself.
+#[test]
+fn the_next_launch_may_begin_early() {
+    let program = ptx("kernel void early(device float* out [[buffer(0)]]) {
+            msl_let_next_begin();
+            msl_after_earlier_launches();
+            out[0] = 1.0f;
+        }
+        kernel void late(device float* out [[buffer(0)]]) { out[0] = 1.0f; }")
+    .unwrap();
+    // For GPUs that know nothing of it, it is a comment.
+    assert!(!program.text.contains("griddepcontrol"), "{}", program.text);
+    let overlapping = program.overlapping();
+    for name in ["early", "late"] {
+        let symbol = &program.interface.entry_point(name).unwrap().symbol;
+        let begin = overlapping.find(&format!(".entry {symbol}(")).unwrap();
+        let body = overlapping[begin..].split("\n}").next().unwrap();
+        let place = |word: &str| body.find(word).unwrap();
+        let before = place("griddepcontrol.launch_dependents;") < place("griddepcontrol.wait;");
+        assert_eq!(before, name == "early", "{body}");
+    }
+}
+
+/// A load that may be left out is one instruction under a condition, and no branch.
+#[test]
+fn a_load_under_a_condition_has_no_branch() {
+    let program =
+        ptx("kernel void maybe(device const uint* in [[buffer(0)]], device uint* out [[buffer(1)]],
+            uint i [[thread_index_in_threadgroup]]) {
+            uint x = i;
+            msl_load_if(i < 7, in + i, x);
+            out[i] = x;
+        }")
+        .unwrap();
+    assert!(
+        program.text.contains("@wanted ld.global.u32") && !program.text.contains("bra"),
+        "{}",
+        program.text
+    );
 }

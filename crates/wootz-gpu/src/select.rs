@@ -194,8 +194,8 @@ pub fn candidates(shape: &Shape, facts: &DeviceFacts, answers: Answers) -> Array
         choices.push(Choice::System);
     }
     if packing(&shape.matrix).is_some() {
-        let ways = PackedGemm::ways(facts, shape.rows, &shape.matrix).into_iter();
-        choices.extend(ways.filter(|way| fastest || matches!(way, Sharing::Few(_))).map(Choice::Packed));
+        let ways = PackedGemm::ways(facts, answers, shape.rows, &shape.matrix);
+        choices.extend(ways.into_iter().map(Choice::Packed));
     }
     // Its order of additions is another than that of the tiles, which take any number of rows.
     if fastest && Gemv::kernel(&shape.matrix, shape.rows).is_some() {

@@ -27,7 +27,11 @@ macro_rules! headers {
 headers![
     "common/pack_source.h",
     "common/packed.h",
+    "common/packed_normed.h",
     "common/packed_record.h",
+    "common/packed_results.h",
+    "common/packed_store.h",
+    "common/packed_units.h",
     "common/packet_affine.h",
     "common/packet_fp4.h",
     "common/packet_fp8.h",
@@ -40,6 +44,7 @@ headers![
     "common/attention_registers.h",
     "common/draw.h",
     "common/earlier.h",
+    "common/entries.h",
     "common/format.h",
     "common/format_affine.h",
     "common/format_fp4.h",
@@ -71,11 +76,14 @@ headers![
     "common/packet_legacy.h",
     "common/packet_plain.h",
     "common/quads.h",
+    "common/prefix.h",
     "common/random.h",
     "common/rms_norm.h",
     "common/rows.h",
     "common/search.h",
     "common/shares.h",
+    "common/shortlist.h",
+    "common/silu.h",
     "common/spread.h",
     "common/team.h",
     "common/tile.h",
@@ -89,8 +97,10 @@ headers![
 /// What the sources include that are written in Metal 4.
 const TENSOR_HEADER: &str = "#include <metal_tensor>";
 /// What those include that hold factors of NVIDIA's matrix unit in registers.
-const REGISTER_HEADERS: [&str; 4] = [
+const REGISTER_HEADERS: [&str; 6] = [
     "#include \"common/packed.h\"",
+    "#include \"common/packed_results.h\"",
+    "#include \"common/packed_normed.h\"",
     "#include \"common/gemm_packed.h\"",
     "#include \"common/attention_registers.h\"",
     WARPGROUP_HEADER,

@@ -45,8 +45,8 @@ const GEMV: Damage = Damage {
 const RMS_NORM: Damage = Damage {
     file: "norm.metal",
     entry: "rms_norm",
-    right: "team_sum(sum, partial, team) / float(width) + args.epsilon",
-    wrong: "team_sum(sum, partial, team) / float(width + 1)",
+    right: "all.sum / float(width) + args.epsilon",
+    wrong: "all.sum / float(width + 1)",
 };
 
 /// An emulator on which one kernel is wrong.

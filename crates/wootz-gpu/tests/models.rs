@@ -191,6 +191,26 @@ fn shipped_models_agree_with_the_reference() {
     agrees_with_the_reference(&shipped("tales-46m.Q4_K_M.gguf"), 9, Answers::Fastest, &in_order);
 }
 
+/// Where all rows of a step are sampled, none is picked out; every kernel of such a step and of others is known at load.
+#[test]
+fn rows_are_picked_out_only_where_some_are_not_sampled() {
+    for file in ["tales-7m.Q8_0.gguf", "tales-46m.Q4_K_M.gguf"] {
+        let mut model = load(&shipped(file), in_order(), Answers::Fastest);
+        let known = model.kernels().to_vec();
+        let cases: [(usize, Vec<u32>, usize); 5] =
+            [(1, vec![0], 0), (3, vec![0, 1, 2], 0), (3, vec![2], 1), (3, vec![0, 2], 1), (3, vec![], 0)];
+        for (rows, sampled, picked) in cases {
+            let dispatches = model.plan(&step(&vec![1; rows], 0, sampled.clone())).unwrap();
+            let found = dispatches.iter().filter(|dispatch| dispatch.kernel.entry == "gather_add").count();
+            assert_eq!(found, picked, "{file}: {sampled:?} of {rows} rows");
+            assert!(
+                dispatches.iter().all(|dispatch| known.contains(&dispatch.kernel)),
+                "{file}: {sampled:?}"
+            );
+        }
+    }
+}
+
 #[test]
 fn barriers_are_saved() {
     let device = in_order();

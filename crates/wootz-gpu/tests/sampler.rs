@@ -8,7 +8,8 @@ use wootz_gpu::case::values;
 use wootz_gpu::device::{Command, Device, Profile, Slice};
 use wootz_gpu::emulator::{Checks, Emulator, EmulatorSettings};
 use wootz_gpu::kernels::sample::{
-    BROKEN_LOGIT, CHOSEN, Changes, Logprobs, NO_TOKEN_LEFT, RowSettings, Sample, SampleRow,
+    BROKEN_LOGIT, CHOSEN, Changes, Drawing, Logprobs, NO_TOKEN_LEFT, PartScratch, RowSettings, Sample,
+    SampleRow,
 };
 
 /// How many batches of random requests are sampled.
@@ -206,9 +207,13 @@ fn sampled(device: &mut Emulator, requests: &[Request], vocab: usize) -> Vec<Fou
         top_tokens: filled(device, &vec![0_u32; rows * TOP]),
         top_logprobs: filled(device, &vec![f32::NAN; rows * TOP]),
     };
+    let [bests, masses, within, lists] =
+        PartScratch::bytes(rows, vocab).map(|bytes| filled(device, &vec![0xff_u8; bytes]));
     let launch = Sample {
         rows,
         vocab,
+        drawing: Drawing::of(&layout.rows),
+        parts: PartScratch { bests, masses, within, lists },
         logits: filled(device, &logits),
         settings: filled(device, &layout.rows),
         changes: Some(changes),

@@ -28,7 +28,18 @@ const CHAPTERS: [(&str, &[&str]); 8] = [
     ("Matrix times many rows", &["gemm", "pack.metal", "common/gemm", "common/pack", "common/tile"]),
     ("Attention", &["kv_write", "attention", "common/attention", "common/kv_page"]),
     ("Between the matrices", &["activation", "residual", "moe", "common/moe"]),
-    ("From numbers to tokens", &["sample", "common/draw", "common/search", "common/shares", "common/random"]),
+    (
+        "From numbers to tokens",
+        &[
+            "sample",
+            "common/draw",
+            "common/shortlist",
+            "common/search",
+            "common/prefix",
+            "common/shares",
+            "common/random",
+        ],
+    ),
     ("What the kernels share", &["copy", "probe", "common/"]),
 ];
 

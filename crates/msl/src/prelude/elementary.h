@@ -31,6 +31,8 @@ float nextafterf(float, float);
 inline float msl_fast_exp(float x) { return expf(x); }
 inline float msl_fast_divide(float x, float y) { return x / y; }
 
+inline float msl_inverse_root(float x) { return 1.0f / __builtin_sqrtf(x); }
+
 // Of a number and a NaN the number.
 inline float msl_smaller(float x, float y) { return y < x || x != x ? y : x; }
 inline float msl_larger(float x, float y) { return x < y || x != x ? y : x; }

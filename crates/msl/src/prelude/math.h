@@ -10,7 +10,7 @@ namespace metal {
     M(sin, sinf(x)) M(cos, cosf(x)) M(tan, tanf(x)) M(asin, asinf(x)) M(acos, acosf(x))            \
     M(atan, atanf(x)) M(sinh, sinhf(x)) M(cosh, coshf(x)) M(tanh, tanhf(x)) M(asinh, asinhf(x))    \
     M(acosh, acoshf(x)) M(atanh, atanhf(x)) M(sqrt, __builtin_sqrtf(x))                            \
-    M(rsqrt, 1.0f / __builtin_sqrtf(x)) M(sinpi, sinf(x * M_PI_F)) M(cospi, cosf(x * M_PI_F))      \
+    M(rsqrt, msl_inverse_root(x)) M(sinpi, sinf(x * M_PI_F)) M(cospi, cosf(x * M_PI_F))            \
     M(tanpi, tanf(x * M_PI_F)) M(floor, __builtin_floorf(x)) M(ceil, __builtin_ceilf(x))           \
     M(trunc, __builtin_truncf(x)) M(rint, __builtin_rintf(x)) M(round, __builtin_roundf(x))        \
     M(fract, msl_fraction(x)) M(fabs, __builtin_fabsf(x)) M(abs, __builtin_fabsf(x))               \

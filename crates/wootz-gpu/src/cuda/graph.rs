@@ -2,12 +2,12 @@
 
 #![allow(unsafe_code, reason = "the driver is a C library")]
 
-use std::ffi::c_void;
 use std::sync::Arc;
 
 use cudarc::driver::sys;
 
 use super::driver::{Context, Stream, fault};
+use super::launch::pointers;
 use super::programs::Function;
 use crate::device::{DeviceError, Grid};
 
@@ -53,8 +53,7 @@ impl GraphBuilder {
         grid: Grid,
         values: &mut [Vec<u64>],
     ) -> Result<(), DeviceError> {
-        let mut parameters: Vec<*mut c_void> =
-            values.iter_mut().map(|value| value.as_mut_ptr().cast::<c_void>()).collect();
+        let mut parameters = pointers(values);
         let [x, y, z] = grid.threadgroups;
         let [tx, ty, tz] = grid.threads;
         let launch = sys::CUDA_KERNEL_NODE_PARAMS {

@@ -20,6 +20,11 @@ pub enum Begin {
     DuringLast,
 }
 
+/// Where each of a kernel's parameters lies.
+pub fn pointers(values: &mut [Vec<u64>]) -> Vec<*mut c_void> {
+    values.iter_mut().map(|value| value.as_mut_ptr().cast::<c_void>()).collect()
+}
+
 impl Stream {
     /// Starts a kernel. `values` are its parameters, each in words of eight bytes.
     pub fn launch(
@@ -30,8 +35,7 @@ impl Stream {
         begin: Begin,
     ) -> Result<(), DeviceError> {
         self.context.make_current()?;
-        let mut parameters: Vec<*mut c_void> =
-            values.iter_mut().map(|value| value.as_mut_ptr().cast::<c_void>()).collect();
+        let mut parameters = pointers(values);
         let [x, y, z] = grid.threadgroups;
         let [tx, ty, tz] = grid.threads;
         let mut during = sys::CUlaunchAttribute {

@@ -2,9 +2,9 @@
 //! GPU at hand.
 //!
 //! Everything runs in one stream, in order. A list of commands that comes again becomes a graph: there, launches between
-//! two barriers run beside each other. Copies from the host go into the
-//! same stream (small ones are staged by the driver, which returns at once); copies to the host have a stream of their own,
-//! so that reading a finished step does not wait for the one under way.
+//! two barriers run beside each other. Copies from the host go into the same stream (small ones are staged by the driver,
+//! which returns at once); copies to the host have a stream of their own, so that reading a finished step does not wait for
+//! the one under way.
 
 mod branches;
 mod driver;
@@ -12,6 +12,7 @@ mod graph;
 mod graphs;
 mod group;
 mod launch;
+mod launches;
 mod library;
 mod memory;
 mod programs;
@@ -21,23 +22,22 @@ use std::sync::Arc;
 
 use wootz_weights::MappedFile;
 
-use crate::collective::{AllReduce, MOST_RANKS, Ranks};
+use crate::collective::{MOST_RANKS, Ranks};
 use crate::device::{
-    Argument, BufferId, Command, Device, DeviceError, DeviceFacts, Dispatch, Family, Kernel, Profile, Slice,
-    Submission, Timing,
+    BufferId, Command, Device, DeviceError, DeviceFacts, Family, Kernel, Profile, Slice, Submission, Timing,
 };
-use crate::product::MatrixProduct;
 use branches::Branches;
 pub use driver::has;
 use driver::{Context, Event, Stream};
-use graph::{Graph, GraphBuilder};
+use graph::Graph;
 use graphs::{Graphs, Next};
 use group::Communicators;
 use launch::Begin;
+use launches::Launches;
 use library::MatrixLibrary;
 use memory::Memory;
 pub use programs::Program;
-use programs::{Function, Parameter, Programs};
+use programs::Programs;
 
 /// The one compute capability whose GPUs multiply for warpgroups.
 const HOPPER: u8 = 90;
@@ -136,51 +136,22 @@ impl Cuda {
         Ok(Ranks { devices, group })
     }
 
-    /// Puts launches into the stream.
-    fn launch_all(&mut self, commands: &[Command]) -> Result<(), DeviceError> {
-        let mut launches = Launches {
+    /// What launches take of it.
+    fn launches(&mut self) -> Launches<'_> {
+        Launches {
             programs: &mut self.programs,
             memory: &self.memory,
             library: self.library.as_ref(),
             group: self.group.as_ref(),
+            branches: &self.branches,
             work: &self.work,
-        };
-        let mut dispatches = commands.iter().filter_map(Command::dispatch);
-        dispatches.try_for_each(|dispatch| launches.launch(dispatch, &self.work, Begin::AfterAll))
+            context: &self.context,
+        }
     }
 
-    /// The same launches as a graph.
-    fn build(&mut self, commands: &[Command]) -> Result<Graph, DeviceError> {
-        let mut launches = Launches {
-            programs: &mut self.programs,
-            memory: &self.memory,
-            library: self.library.as_ref(),
-            group: self.group.as_ref(),
-            work: &self.work,
-        };
-        // What a library launches is known only by watching it.
-        let watched = |dispatch: &Dispatch| !dispatch.kernel.source.is_compiled();
-        if commands.iter().filter_map(Command::dispatch).any(watched) {
-            return self.work.capture(|| launches.launch_spread(commands, &self.branches));
-        }
-        let mut builder = GraphBuilder::new(&self.context)?;
-        for command in commands {
-            match command {
-                Command::Barrier => builder.barrier(),
-                Command::Dispatch(dispatch) => {
-                    let (function, mut values) = launches.bind(dispatch)?;
-                    builder
-                        .launch(function, dispatch.grid, &mut values)
-                        .map_err(|error| refused(dispatch, error))?;
-                }
-            }
-        }
-        builder.finish()
-    }
-
-    /// The same while no GPU of the group waits for another. The driver may wait for all GPUs where it allocates, which making a
-    /// graph and starting it for the first time do; if one of them waited for a sum that this one has not begun, both would
-    /// wait for ever. All ranks come here with the same list of their steps.
+    /// Commands as a graph, made while no GPU of the group waits for another. The driver may wait for all GPUs where it
+    /// allocates, which making a graph and starting it for the first time do; if one of them waited for a sum that this one
+    /// has not begun, both would wait for ever. All ranks come here with the same list of their steps.
     fn build_together(
         &mut self,
         commands: &[Command],
@@ -188,7 +159,7 @@ impl Cuda {
     ) -> Result<Graph, DeviceError> {
         self.work.synchronize()?;
         group.meet(rank)?;
-        let graph = self.build(commands)?;
+        let graph = self.launches().graph(commands)?;
         self.work.upload(&graph)?;
         self.work.synchronize()?;
         group.meet(rank)?;
@@ -200,106 +171,13 @@ impl Cuda {
         let key = match self.graphs.next(commands) {
             Next::Start(graph) => return self.work.start(graph),
             Next::Build(key) => key,
-            Next::Launch => return self.launch_all(commands),
+            Next::Launch => return self.launches().launch_all(commands),
         };
         let graph = match self.group.clone() {
-            None => self.build(commands)?,
+            None => self.launches().graph(commands)?,
             Some((group, rank)) => self.build_together(commands, (&group, rank))?,
         };
         self.work.start(self.graphs.keep(key, commands, graph))
-    }
-}
-
-/// What launches take.
-struct Launches<'a> {
-    programs: &'a mut Programs,
-    memory: &'a Memory,
-    library: Option<&'a MatrixLibrary>,
-    group: Option<&'a (Arc<Communicators>, usize)>,
-    work: &'a Stream,
-}
-
-impl Launches<'_> {
-    /// Puts commands into the stream, and into branches of it what stands between the same barriers.
-    fn launch_spread(&mut self, commands: &[Command], branches: &Branches) -> Result<(), DeviceError> {
-        // Whether the stream holds a kernel of ours last, and nothing beside it.
-        let mut follows = false;
-        for stage in commands.split(|command| *command == Command::Barrier) {
-            let dispatches: Vec<&Dispatch> = stage.iter().filter_map(Command::dispatch).collect();
-            let alone = matches!(dispatches[..], [one] if one.kernel.source.is_compiled());
-            let begin = if follows && alone { Begin::DuringLast } else { Begin::AfterAll };
-            let work = self.work;
-            branches.spread(work, &dispatches, |dispatch, stream| self.launch(dispatch, stream, begin))?;
-            follows = alone;
-        }
-        Ok(())
-    }
-
-    /// Puts a dispatch into a stream; what libraries do goes to the stream that they were opened for.
-    fn launch(&mut self, dispatch: &Dispatch, stream: &Stream, begin: Begin) -> Result<(), DeviceError> {
-        let mistake = |reason: &str| DeviceError::Launch {
-            kernel: format!("{:?}", dispatch.kernel),
-            reason: reason.to_owned(),
-        };
-        if let Some(sum) = AllReduce::of(dispatch) {
-            let (group, rank) = self.group.ok_or_else(|| mistake("this GPU belongs to no group"))?;
-            return group.all_reduce(*rank, self.memory.address(sum.values)?, sum.elements(), self.work);
-        }
-        if let Some(product) = MatrixProduct::of(dispatch) {
-            let library = self.library.ok_or_else(|| mistake("cuBLAS is not installed"))?;
-            let address = |slice| self.memory.address(slice);
-            return library.multiply(
-                &product,
-                address(product.left)?,
-                address(product.right)?,
-                address(product.out)?,
-            );
-        }
-        let (function, mut values) = self.bind(dispatch)?;
-        stream.launch(function, dispatch.grid, &mut values, begin).map_err(|error| refused(dispatch, error))
-    }
-
-    /// A kernel and its parameters, each in words of eight bytes.
-    fn bind(&mut self, dispatch: &Dispatch) -> Result<(&Function, Vec<Vec<u64>>), DeviceError> {
-        let mistake = |reason| DeviceError::Launch { kernel: format!("{:?}", dispatch.kernel), reason };
-        let function = self.programs.function(dispatch.kernel)?;
-        if dispatch.arguments.len() != function.parameters.len() {
-            let (found, wanted) = (dispatch.arguments.len(), function.parameters.len());
-            return Err(mistake(format!("it has {found} arguments and takes {wanted}")));
-        }
-        let mut values: Vec<Vec<u64>> = Vec::with_capacity(dispatch.arguments.len());
-        for (place, (argument, parameter)) in dispatch.arguments.iter().zip(&function.parameters).enumerate()
-        {
-            values.push(match (argument, parameter) {
-                (Argument::Buffer(slice, _), Parameter::Address) => vec![self.memory.address(*slice)?],
-                (Argument::Inline(bytes), Parameter::Struct) => {
-                    let mut words = vec![0u64; bytes.len().div_ceil(8)];
-                    bytemuck::cast_slice_mut(&mut words)[..bytes.len()].copy_from_slice(bytes);
-                    words
-                }
-                (Argument::Buffer(..), Parameter::Struct) => {
-                    return Err(mistake(format!(
-                        "argument {place} is memory, but the kernel takes a struct"
-                    )));
-                }
-                (Argument::Inline(_), Parameter::Address) => {
-                    return Err(mistake(format!(
-                        "argument {place} is a struct, but the kernel takes memory"
-                    )));
-                }
-            });
-        }
-        Ok((function, values))
-    }
-}
-
-/// The driver's word on a launch, with the kernel's name.
-fn refused(dispatch: &Dispatch, error: DeviceError) -> DeviceError {
-    match error {
-        DeviceError::Fault { message, .. } => {
-            DeviceError::Launch { kernel: format!("{:?}", dispatch.kernel), reason: message }
-        }
-        other => other,
     }
 }
 
@@ -351,7 +229,7 @@ impl Device for Cuda {
             Profile::Kernels => {
                 for command in commands {
                     let Some(dispatch) = command.dispatch() else { continue };
-                    self.launch_all(std::slice::from_ref(command))?;
+                    self.launches().launch(dispatch, Begin::AfterAll)?;
                     let ended = Event::new(&self.context)?;
                     self.work.record(&ended)?;
                     kernels.push((dispatch.kernel, ended));

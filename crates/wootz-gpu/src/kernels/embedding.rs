@@ -96,6 +96,9 @@ fn threads_of_row(format: MatrixFormat, columns: usize) -> usize {
     columns.div_ceil(if format.is_plain() { 4 } else { 16 })
 }
 
+/// Added to a row number, among the tokens of a step or in a history: the token that this row of the previous step chose.
+pub const PREVIOUS_ROW: u32 = 1 << 31;
+
 /// `out[r] = table[tokens[r]] · scale`.
 #[derive(Debug, Clone, Copy)]
 pub struct Embed {
@@ -105,8 +108,10 @@ pub struct Embed {
     pub table: StoredMatrix,
     /// What its rows are multiplied by.
     pub scale: f32,
-    /// `[rows]` u32, each below the table's rows.
+    /// `[rows]` u32, each below the table's rows or a row of the step before ([`PREVIOUS_ROW`]).
     pub tokens: Slice,
+    /// The tokens that the step before chose, u32. Any slice where none of the tokens names one.
+    pub previous: Slice,
     /// `[rows, width]` f32, at a multiple of 16 bytes.
     pub out: Slice,
 }
@@ -122,12 +127,12 @@ impl Embed {
     /// # Panics
     /// If [`Embed::reads`] says no.
     pub fn dispatch(&self) -> Dispatch {
-        let &Embed { rows, table, scale, tokens, out } = self;
+        let &Embed { rows, table, scale, tokens, previous, out } = self;
         let source = source_of(table.format).expect("the format was looked at when the table was loaded");
         let entry = names!("embed_")(table.format).expect("a source has the entry");
         let arguments = EmbedArguments { rows: rows as u32, columns: table.columns as u32, scale };
         let mut buffers = ArrayVec::from_iter(table.arguments());
-        buffers.push(Argument::read(tokens));
+        buffers.extend([tokens, previous].map(Argument::read));
         buffers.push(Argument::write(out));
         buffers.push(Argument::inline(&arguments));
         let elements = (rows * table.columns) as u64;

@@ -1,7 +1,9 @@
-//! Packed matrices times rows on NVIDIA's matrix unit: `kernels/gemm_packed.metal`, `kernels/gemm_warpgroup.metal` and
-//! `kernels/pack.metal`.
+//! Packed matrices times rows on NVIDIA's matrix unit: `kernels/gemm_packed.metal`, `kernels/gemm_gated.metal`,
+//! `kernels/gemm_normed.metal`, `kernels/gemm_warpgroup.metal` and `kernels/pack.metal`.
 
 mod cases;
+mod gated;
+mod normed;
 mod pack;
 
 use arrayvec::ArrayVec;
@@ -12,7 +14,10 @@ use super::joint::JointRows;
 use super::matrix::{MatrixFormat, Packing, StoredMatrix};
 use crate::device::{Argument, DeviceFacts, Dispatch, Grid, Kernel, Slice, Work};
 use crate::kernel_args;
+use crate::select::Answers;
 use crate::source::KernelSource;
+pub use gated::{GatedGemm, LongestRow};
+pub use normed::{MOST_COLUMNS, NormedGatedGemm, NormedGemm, UnnormedRow};
 pub use pack::{Pack, UnpackToHalf};
 
 /// The kernels.
@@ -21,6 +26,8 @@ pub const CONCEPT: Concept = Concept { name: "gemm_packed", sources: SOURCES, ca
 const PRODUCTS: usize = 0;
 const PACK: usize = 1;
 const WARPGROUPS: usize = 2;
+const GATED: usize = 3;
+const NORMED: usize = 4;
 const SOURCES: &[KernelSource] = &[
     KernelSource {
         file: "gemm_packed.metal",
@@ -36,6 +43,16 @@ const SOURCES: &[KernelSource] = &[
         file: "gemm_warpgroup.metal",
         text: include_str!("../../../../kernels/gemm_warpgroup.metal"),
         arguments: &[GemmPackedArguments::MSL],
+    },
+    KernelSource {
+        file: "gemm_gated.metal",
+        text: include_str!("../../../../kernels/gemm_gated.metal"),
+        arguments: &[gated::GemmGatedArguments::MSL, gated::LongestRowArguments::MSL],
+    },
+    KernelSource {
+        file: "gemm_normed.metal",
+        text: include_str!("../../../../kernels/gemm_normed.metal"),
+        arguments: &[normed::GemmNormedArguments::MSL, normed::GemmNormedGatedArguments::MSL],
     },
 ];
 
@@ -101,7 +118,7 @@ pub enum Multiplier {
 pub struct Spread {
     /// Simdgroups of a threadgroup, which part the columns: 4, 8 or 16.
     pub simdgroups: u32,
-    /// Threadgroups, each of which takes every so manieth 16 outputs.
+    /// Threadgroups, each of which takes every so manieth unit of outputs.
     pub threadgroups: u32,
 }
 
@@ -109,19 +126,32 @@ impl Spread {
     /// Simdgroups of the kernel that a core holds: 128 registers for each thread.
     const HELD: usize = 16;
 
-    /// The one with which all cores are done earliest. It depends on the device and the matrix alone, and so do a row's bits.
-    pub fn of(cores: usize, matrix: &StoredMatrix) -> Spread {
-        let units = matrix.rows.div_ceil(Packing::OUTPUTS);
-        let records = matrix.columns.div_ceil(Packing::COLUMNS);
+    /// The one with which all cores are done earliest, or nearly, in units of so many tiles. It depends on the device and the matrix
+    /// alone, and so do a row's bits.
+    fn of(facts: &DeviceFacts, matrix: &StoredMatrix, tiles: usize) -> Spread {
+        let cores = facts.cores.map_or(1, |cores| cores as usize);
+        let units = matrix.rows.div_ceil(tiles * Packing::OUTPUTS);
+        // Simdgroups take two records at a time.
+        let chunks = Packing::records(matrix.columns) / 2;
         let spread = |simdgroups: usize| {
             let threadgroups = units.min(cores * Self::HELD / simdgroups);
-            // Records that a simdgroup takes one after another.
-            let depth = units.div_ceil(threadgroups) * records.div_ceil(simdgroups);
-            let (simdgroups, threadgroups) = (simdgroups as u32, threadgroups as u32);
-            (depth, Spread { simdgroups, threadgroups })
+            // Chunks that a simdgroup takes one after another.
+            let depth = units.div_ceil(threadgroups) * chunks.div_ceil(simdgroups);
+            (depth, Spread { simdgroups: simdgroups as u32, threadgroups: threadgroups as u32 })
         };
-        // Of equals the first, whose simdgroups wait for fewer others.
-        [4, 8, 16].map(spread).into_iter().min_by_key(|(depth, _)| *depth).expect("three").1
+        let spreads = [4, 8, 16].map(spread);
+        let least = spreads.iter().map(|(depth, _)| *depth).min().expect("three");
+        // Of those that are nearly equal the first, whose simdgroups wait for fewer others: 16 take up to a fifth longer.
+        spreads.into_iter().find(|(depth, _)| 32 * depth <= 33 * least).expect("the least is one of them").1
+    }
+}
+
+/// Tiles of 16 outputs that kernels for few rows of a packing take at once: `kernels/gemm_packed.metal` has what registers hold.
+fn tiles(packing: Packing, rows: usize) -> usize {
+    match (packing, rows) {
+        (Packing::Halves, ..=FEW_ROWS) => 2,
+        (Packing::Halves, _) | (_, ..=FEW_ROWS) => 1,
+        _ => 2,
     }
 }
 
@@ -188,22 +218,34 @@ impl PackedGemm {
     }
 
     /// The ways to multiply so many rows on a device, the one first that is fastest. Only [`Sharing::Few`] takes more than
-    /// [`MOST_ROWS`].
-    pub fn ways(facts: &DeviceFacts, rows: usize, matrix: &StoredMatrix) -> ArrayVec<Sharing, 3> {
+    /// [`MOST_ROWS`], and gives reproducible answers: then it is spread as for the fewest rows, whatever their number.
+    ///
+    /// # Panics
+    /// If the matrix is not packed.
+    pub fn ways(
+        facts: &DeviceFacts,
+        answers: Answers,
+        rows: usize,
+        matrix: &StoredMatrix,
+    ) -> ArrayVec<Sharing, 3> {
+        let packing = packing(matrix).expect("a packed matrix");
         let cores = facts.cores.map_or(1, |cores| cores as usize);
+        let few = |rows| Sharing::Few(Spread::of(facts, matrix, tiles(packing, rows)));
+        if answers == Answers::Reproducible {
+            return ArrayVec::from_iter([few(1)]);
+        }
         // A core holds one threadgroup.
         let parts =
             (cores / matrix.rows.div_ceil(STAGED_OUTPUTS)).clamp(1, matrix.columns.div_ceil(LEAST_PART));
-        let few = Sharing::Few(Spread::of(cores, matrix));
         let all = |by| Sharing::All { by, parts };
         let warpgroups = facts.warpgroup_products.then(|| all(Multiplier::Warpgroup));
         let all = warpgroups.into_iter().chain([all(Multiplier::Simdgroup)]);
         if rows <= MOST_FEW_ROWS {
-            [few].into_iter().chain(all).collect()
+            [few(rows)].into_iter().chain(all).collect()
         } else if rows <= MOST_ROWS {
-            all.chain([few]).collect()
+            all.chain([few(rows)]).collect()
         } else {
-            ArrayVec::from_iter([few])
+            ArrayVec::from_iter([few(rows)])
         }
     }
 

@@ -51,6 +51,11 @@ impl JointRows {
         (self.begins[0] == outputs).then_some(self.outs[0])
     }
 
+    /// Where those of the first go.
+    pub fn first(&self) -> Slice {
+        self.outs[0]
+    }
+
     /// As arguments of a kernel: `first`, `second` and `third`.
     pub fn written(&self) -> [Argument; MOST_JOINT] {
         self.outs.map(Argument::write)

@@ -112,7 +112,7 @@ impl MatrixFormat {
             MatrixFormat::Fp8(..) => Some(columns),
             MatrixFormat::Nf4 { .. } => Some(columns / 2),
             MatrixFormat::Packed(packing) => {
-                Some(columns / Packing::COLUMNS * packing.record_bytes() / Packing::OUTPUTS)
+                Some(Packing::records(columns) * packing.record_bytes() / Packing::OUTPUTS)
             }
         }
     }

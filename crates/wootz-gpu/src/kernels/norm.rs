@@ -49,20 +49,21 @@ pub struct RmsNorm {
     pub input: Slice,
     /// `[width]`.
     pub weight: Slice,
-    /// `[rows, width]`.
-    pub out: Slice,
+    /// The result.
+    pub out: Normed,
 }
 
 impl RmsNorm {
     /// The launch.
     pub fn dispatch(&self) -> Dispatch {
-        let arguments = ArrayVec::from_iter([
-            Argument::read(self.input),
-            Argument::read(self.weight),
-            Argument::write(self.out),
-            Argument::inline(&norm_arguments(self.width, self.norm, false)),
-        ]);
-        row_norm("rms_norm", arguments, Rows { rows: self.rows, width: self.width, added: false, vectors: 1 })
+        let mut arguments = ArrayVec::from_iter([Argument::read(self.input), Argument::read(self.weight)]);
+        arguments.extend(self.out.arguments(self.weight));
+        arguments.push(Argument::inline(&self.out.told(norm_arguments(self.width, self.norm, false))));
+        let entry = if self.out.halves().is_some() { "rms_norm_half" } else { "rms_norm" };
+        let rows = Rows { rows: self.rows, width: self.width, added: false, vectors: 1 };
+        let mut dispatch = row_norm(entry, arguments, rows);
+        dispatch.work.bytes_written = (self.rows * self.width * self.out.element_bytes()) as u64;
+        dispatch
     }
 }
 
@@ -96,29 +97,52 @@ pub enum Normed {
     Both(Slice, HalfInput),
 }
 
+impl Normed {
+    fn floats(self) -> Option<Slice> {
+        match self {
+            Normed::Floats(floats) | Normed::Both(floats, _) => Some(floats),
+            Normed::Halves(_) => None,
+        }
+    }
+
+    fn halves(self) -> Option<HalfInput> {
+        match self {
+            Normed::Halves(halves) | Normed::Both(_, halves) => Some(halves),
+            Normed::Floats(_) => None,
+        }
+    }
+
+    /// The arguments that say where; `unused` stands where nothing is written.
+    fn arguments(self, unused: Slice) -> impl Iterator<Item = Argument> {
+        let floats = self.floats().map_or(Argument::read(unused), Argument::write);
+        std::iter::once(floats).chain(self.halves().into_iter().flat_map(HalfInput::written))
+    }
+
+    fn told(self, arguments: NormArguments) -> NormArguments {
+        NormArguments { has_out: self.floats().is_some().into(), ..arguments }
+    }
+
+    /// Bytes that are written for an element.
+    fn element_bytes(self) -> usize {
+        4 * usize::from(self.floats().is_some()) + 2 * usize::from(self.halves().is_some())
+    }
+}
+
 impl AddRmsNorm {
     /// The launch.
     pub fn dispatch(&self) -> Dispatch {
-        let (floats, halves) = match self.out {
-            Normed::Floats(floats) => (Some(floats), None),
-            Normed::Halves(halves) => (None, Some(halves)),
-            Normed::Both(floats, halves) => (Some(floats), Some(halves)),
-        };
         let mut arguments = ArrayVec::from_iter([
             Argument::read(self.input),
             Argument::update(self.residual),
             Argument::read(self.weight),
-            floats.map_or(Argument::read(self.weight), Argument::write),
         ]);
-        arguments.extend(halves.into_iter().flat_map(HalfInput::written));
-        let inline = norm_arguments(self.width, self.norm, false);
-        arguments.push(Argument::inline(&NormArguments { has_out: floats.is_some().into(), ..inline }));
-        let entry = if halves.is_some() { "add_rms_norm_half" } else { "add_rms_norm" };
+        arguments.extend(self.out.arguments(self.weight));
+        arguments.push(Argument::inline(&self.out.told(norm_arguments(self.width, self.norm, false))));
+        let entry = if self.out.halves().is_some() { "add_rms_norm_half" } else { "add_rms_norm" };
         let rows = Rows { rows: self.rows, width: self.width, added: true, vectors: 1 };
         let mut dispatch = row_norm(entry, arguments, rows);
         // The residual's four bytes an element, and the result's.
-        let bytes = 4 + 4 * usize::from(floats.is_some()) + 2 * usize::from(halves.is_some());
-        dispatch.work.bytes_written = (self.rows * self.width * bytes) as u64;
+        dispatch.work.bytes_written = (self.rows * self.width * (4 + self.out.element_bytes())) as u64;
         dispatch
     }
 }
@@ -203,7 +227,7 @@ fn row_norm(
     }
 }
 
-/// Threads that norm a row of `width`: two quads each, and at most a whole threadgroup.
+/// Threads that norm a row of `width`: four quads each, and no more than the kernels allow.
 fn row_threads(width: usize) -> u32 {
-    (width.div_ceil(8).next_multiple_of(32)).min(1024) as u32
+    (width.div_ceil(16).next_multiple_of(32)).min(512) as u32
 }

@@ -52,17 +52,19 @@ kernel_args! {
 const ROWS: usize = 16;
 /// Query heads that a simdgroup turns: `HEADS` of the kernel.
 const HEADS_PER_SIMDGROUP: usize = 4;
+/// Threadgroups that few rows are spread over: about as many as large GPUs have cores.
+const THREADGROUPS: usize = 128;
 
 /// Rotates the heads of q in place by each row's position, and writes those of k, rotated, and of v where `slots` says.
 #[derive(Debug, Clone, Copy)]
 pub struct RopeWrite {
     /// How many rows: at least 1.
     pub rows: usize,
-    /// `[rows, query_heads]`, updated.
+    /// `[rows, query_heads]`, updated, 8-byte aligned.
     pub query: Slice,
     /// The query heads of a row, as wide as the cache's.
     pub query_heads: Heads,
-    /// `[rows, kv_heads · head_dim]`.
+    /// `[rows, kv_heads · head_dim]`, 8-byte aligned.
     pub key: Slice,
     /// `[rows, kv_heads · head_dim]`, 16-byte aligned.
     pub value: Slice,
@@ -123,8 +125,8 @@ impl RopeWrite {
         };
         // Without norms nothing is read in the place of their weights.
         let weights = norms.map_or([turn.frequencies; 2], |norms| [norms.query_weight, norms.key_weight]);
-        let simdgroups = self.rows.min(ROWS);
         let units = query_heads.div_ceil(HEADS_PER_SIMDGROUP) + kv_heads;
+        let simdgroups = (self.rows * units).div_ceil(THREADGROUPS).min(self.rows.min(ROWS));
         let [queries, keys] = [query_heads, kv_heads].map(|heads| (self.rows * heads * head_dim) as u64);
         let turned = (self.rows * (query_heads + kv_heads) * turn.pairs) as u64;
         Dispatch {

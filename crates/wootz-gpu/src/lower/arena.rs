@@ -18,9 +18,10 @@ pub struct Arena {
 
 impl Arena {
     /// Places for buffers of `bytes` bytes each: the largest first, each at the lowest place that is free while it is
-    /// needed. `None` where no address can say so much.
-    pub fn new(program: &Program, bytes: &[usize]) -> Option<Arena> {
-        let conflicts = conflicts(program);
+    /// needed. `None` where no address can say so much. With `norms_within`, products may do the norm of their input, and so
+    /// read what that does.
+    pub fn new(program: &Program, bytes: &[usize], norms_within: bool) -> Option<Arena> {
+        let conflicts = conflicts(program, norms_within);
         let mut order: Vec<usize> = (0..bytes.len()).collect();
         order.sort_by_key(|&buffer| std::cmp::Reverse(bytes[buffer]));
         let mut offsets: Vec<Option<usize>> = vec![None; bytes.len()];
@@ -62,11 +63,18 @@ pub fn read_once(program: &Program) -> Vec<bool> {
 }
 
 /// For each buffer, those that hold something of use while it does.
-fn conflicts(program: &Program) -> Vec<BTreeSet<usize>> {
+fn conflicts(program: &Program, norms_within: bool) -> Vec<BTreeSet<usize>> {
     let mut conflicts = vec![BTreeSet::new(); program.buffers.len()];
     let mut live: BTreeSet<usize> = BTreeSet::from([program.logits.0]);
-    for op in program.ops.iter().rev() {
-        let Touched { read, written } = touched(op);
+    for (place, op) in program.ops.iter().enumerate().rev() {
+        let Touched { mut read, written } = touched(op);
+        if let (Op::RmsNorm { .. }, Some(sum @ Op::GatherAdd { .. })) = (op, program.ops[..place].last()) {
+            // They may be one launch, which reads what the sum does and writes what the norm does.
+            read.extend(touched(sum).read);
+        }
+        if norms_within && matches!(op, Op::Project { .. } | Op::GateUp { .. }) {
+            read.extend(normed_within(&program.ops[..place]));
+        }
         let together: Vec<usize> =
             live.iter().copied().chain(read.iter().chain(&written).map(|buffer| buffer.0)).collect();
         for &one in &together {
@@ -80,13 +88,25 @@ fn conflicts(program: &Program) -> Vec<BTreeSet<usize>> {
     conflicts
 }
 
-/// The buffers of an op. One that it changes in place is read, for its old content matters.
-struct Touched {
-    read: Vec<Buffer>,
-    written: Vec<Buffer>,
+/// What products read whose input comes from the last of these ops, if that is a norm which they do themselves, while they write
+/// their results: what it reads, and what is summed for it.
+fn normed_within(before: &[Op]) -> Vec<Buffer> {
+    match before {
+        [.., sum @ Op::GatherAdd { .. }, norm @ Op::RmsNorm { .. }] => {
+            [touched(sum).read, touched(norm).read].concat()
+        }
+        [.., norm @ (Op::RmsNorm { .. } | Op::AddNorm { .. })] => touched(norm).read,
+        _ => Vec::new(),
+    }
 }
 
-fn touched(op: &Op) -> Touched {
+/// The buffers of an op. One that it changes in place is read, for its old content matters.
+pub(crate) struct Touched {
+    pub(crate) read: Vec<Buffer>,
+    pub(crate) written: Vec<Buffer>,
+}
+
+pub(crate) fn touched(op: &Op) -> Touched {
     let (read, written) = match op {
         &Op::Embed { out, .. } => (vec![], vec![out]),
         &Op::RmsNorm { input, out, .. } => (vec![input], vec![out]),
@@ -111,7 +131,7 @@ mod tests {
 
     use super::*;
 
-    /// `a → b → c → a → logits`, where `a` is also read at the end.
+    /// `a → d → b → c → a → logits`, where `a` is also read at the end.
     fn program() -> Program {
         let project = |input, out| Op::Project {
             input: Buffer(input),
@@ -122,12 +142,13 @@ mod tests {
         Program {
             ops: vec![
                 Op::Embed { table: Weight(0), scale: 1.0, out: Buffer(0) },
-                project(0, 1),
+                project(0, 4),
+                project(4, 1),
                 project(1, 2),
                 Op::AddNorm { residual, input, weight: Weight(0), norm, out },
                 project(1, 3),
             ],
-            buffers: vec![BufferShape { rows: Rows::Tokens, width: 1 }; 4],
+            buffers: vec![BufferShape { rows: Rows::Tokens, width: 1 }; 5],
             weights: Vec::new(),
             cache: CacheShape { layers: 0, kv_heads: 0, head_dim: 0 },
             logits: Buffer(3),
@@ -136,29 +157,52 @@ mod tests {
 
     #[test]
     fn buffers_that_are_needed_together_lie_apart() {
-        let arena = Arena::new(&program(), &[300, 200, 100, 400]).unwrap();
-        // The logits are needed together with buffer 1 alone.
+        let arena = Arena::new(&program(), &[300, 200, 100, 400, 300], true).unwrap();
+        // The logits are needed together with all but d, since their product may norm what the sum of a and c is.
         assert_eq!(arena.offsets[3], 0);
         let range = |buffer: usize, bytes: usize| arena.offsets[buffer]..arena.offsets[buffer] + bytes;
         let apart =
             |a: std::ops::Range<usize>, b: std::ops::Range<usize>| a.end <= b.start || b.end <= a.start;
-        let (a, b, c, logits) = (range(0, 300), range(1, 200), range(2, 100), range(3, 400));
-        assert!(apart(a.clone(), b.clone()) && apart(b.clone(), c.clone()) && apart(a.clone(), c));
-        assert!(apart(b, logits.clone()) && !apart(a, logits));
+        let (a, b, c) = (range(0, 300), range(1, 200), range(2, 100));
+        let (logits, d) = (range(3, 400), range(4, 300));
+        assert!(apart(a.clone(), b.clone()) && apart(b.clone(), c.clone()) && apart(a.clone(), c.clone()));
+        assert!(apart(a.clone(), d.clone()) && apart(b.clone(), d.clone()));
+        assert!([a, b, c].into_iter().all(|other| apart(other, logits.clone())) && !apart(d, logits));
         assert!(arena.offsets.iter().all(|offset| offset.is_multiple_of(ALIGNMENT)));
-        assert!(arena.bytes < 300 + 200 + 100 + 400 + 3 * ALIGNMENT, "{}", arena.bytes);
+        assert!(arena.bytes < 300 + 200 + 100 + 400 + 300 + 3 * ALIGNMENT, "{}", arena.bytes);
+    }
+
+    /// Where all rows are sampled, the head sums, norms and multiplies in one launch.
+    #[test]
+    fn logits_lie_apart_from_all_that_the_head_may_read() {
+        let mut program = program();
+        let (residual, input, sum) = (Buffer(0), Buffer(2), Buffer(4));
+        let norm = Norm { eps: 1e-5, weight_offset: 0.0 };
+        let project = program.ops.pop().unwrap();
+        program.ops.pop();
+        program.ops.push(Op::GatherAdd { residual, input, out: sum });
+        program.ops.push(Op::RmsNorm { input: sum, weight: Weight(0), norm, out: Buffer(1) });
+        program.ops.push(project);
+        let sizes = [256, 256, 256, 512, 256];
+        let arena = Arena::new(&program, &sizes, true).unwrap();
+        for buffer in [0, 1, 2, 4] {
+            let (begin, logits) = (arena.offsets[buffer], arena.offsets[3]);
+            assert!(begin + sizes[buffer] <= logits || logits + sizes[3] <= begin, "buffer {buffer}");
+        }
+        // Where norms are launches, the logits take the place of what they read.
+        assert!(Arena::new(&program, &sizes, false).unwrap().bytes < arena.bytes);
     }
 
     #[test]
     fn what_is_read_again_is_known() {
-        assert_eq!(read_once(&program()), [false, true, true, true]);
+        assert_eq!(read_once(&program()), [false, true, true, true, true]);
         let mut program = program();
-        program.ops.push(program.ops[4].clone());
-        assert_eq!(read_once(&program), [false, false, true, true]);
+        program.ops.push(program.ops[5].clone());
+        assert_eq!(read_once(&program), [false, false, true, true, true]);
     }
 
     #[test]
     fn an_absurd_size_is_no_arena() {
-        assert_eq!(Arena::new(&program(), &[usize::MAX, 1, 1, 1]), None);
+        assert_eq!(Arena::new(&program(), &[usize::MAX, 1, 1, 1, 1], true), None);
     }
 }

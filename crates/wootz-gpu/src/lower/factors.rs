@@ -7,7 +7,7 @@ use wootz_backend::ops::{Projection, Weight};
 
 use super::Weights;
 use crate::device::Slice;
-use crate::kernels::gemm_packed::Sharing;
+use crate::kernels::gemm_packed::{Sharing, Spread};
 use crate::kernels::joint::MOST_JOINT;
 use crate::kernels::matrix::StoredMatrix;
 use crate::select::Choice;
@@ -21,6 +21,17 @@ pub struct Joint {
     pub matrix: StoredMatrix,
     /// `[matrix.rows]` f32: theirs, one after another.
     pub bias: Option<Slice>,
+    /// Where they are a gate and what it lets through: how one launch does all of that.
+    pub gating: Option<Gating>,
+}
+
+/// What [`GatedGemm`](crate::kernels::gemm_packed::GatedGemm) has to know of its matrices and its input.
+#[derive(Debug, Clone, Copy)]
+pub struct Gating {
+    /// How the matrices are spread over the device.
+    pub spread: Spread,
+    /// Two f32: what [`LongestRow`](crate::kernels::gemm_packed::LongestRow) made of both.
+    pub longest: Slice,
 }
 
 /// The kernels of a program's products, chosen at load, because a step has hundreds of products. Matrices of one shape share

@@ -6,7 +6,11 @@
 pub mod arena;
 mod copies;
 pub mod factors;
+mod gate_up;
+mod heads;
 pub mod matmul;
+mod normed;
+mod sampled;
 pub mod step_data;
 
 use arrayvec::ArrayVec;
@@ -16,20 +20,20 @@ use wootz_spec::{Rope as RopeSpec, Span};
 pub use arena::Arena;
 pub use factors::{Choosing, Factor, Joint};
 pub use matmul::{Product, Products, Selection};
+pub use normed::SPARE_BYTES;
 pub use step_data::{StepData, StepPlaces};
 
 use crate::collective::AllReduce;
 use crate::device::{Dispatch, Kernel, Slice};
-use crate::kernels::activation::{Gate, Gated, GatedHalf, StridedRows};
 use crate::kernels::attention::{
     Attend, AttentionDecode, AttentionPrefill, PagedCache, Results, Route, StepTables, Unit, Weighing,
 };
 use crate::kernels::embedding::{Embed, GatherAdd};
 use crate::kernels::gemm::HalfInput;
+use crate::kernels::gemm_packed::UnnormedRow;
 use crate::kernels::joint::{JointRows, MOST_JOINT};
 use crate::kernels::matrix::StoredMatrix;
 use crate::kernels::norm::{AddRmsNorm, Normed, RmsNorm};
-use crate::kernels::rope::{HeadNorms, RopeWrite, Turn};
 use crate::select::Answers;
 
 /// Where the tensors of a program lie on the device, in the order of [`Program::weights`].
@@ -87,6 +91,8 @@ pub struct Places {
     pub products: Slice,
     /// For each row of a step 1, f32: the power of rows that are f16 as they are.
     pub ones: Slice,
+    /// [`SPARE_BYTES`]: where a residual goes whose place is still read.
+    pub spare: Slice,
 }
 
 /// A model that is laid out on a device.
@@ -115,11 +121,16 @@ impl Lowering {
         }
     }
 
+    /// Whether a kernel is not known to be wrong on this device.
+    fn is_sound(&self, kernel: Kernel) -> bool {
+        !self.selection.choices.excluded.contains(kernel.entry)
+    }
+
     /// What attention multiplies on, if there is a kernel that takes factors from registers.
     fn unit(&self, on_registers: Option<Kernel>) -> Unit {
-        let Selection { facts, choices, .. } = &self.selection;
-        let sound = |kernel: Kernel| !choices.excluded.contains(kernel.entry);
-        match facts.register_factors && on_registers.is_some_and(sound) {
+        match self.selection.facts.register_factors
+            && on_registers.is_some_and(|kernel| self.is_sound(kernel))
+        {
             true => Unit::Registers,
             false => Unit::Cores,
         }
@@ -127,10 +138,21 @@ impl Lowering {
 
     /// The launches of one step, in an order in which each may need what those before it wrote.
     pub fn lower(&self, tables: &StepTables, places: &StepPlaces) -> Vec<Dispatch> {
-        let mut step = StepLowering { model: self, tables, places, halves_of: None, dispatches: Vec::new() };
+        let mut step = StepLowering {
+            model: self,
+            tables,
+            places,
+            halves_of: None,
+            unnormed: None,
+            moved: None,
+            dispatches: Vec::new(),
+        };
         let mut rest = self.program.ops.as_slice();
         while let Some((op, after)) = rest.split_first() {
-            let fused = step.heads_to_cache(rest);
+            let fused = match step.heads_to_cache(rest) {
+                0 => step.sum_and_norm(rest),
+                fused => fused,
+            };
             rest = &rest[fused.max(1)..];
             if fused == 0 {
                 step.op(op, after.first());
@@ -161,6 +183,10 @@ struct StepLowering<'a> {
     places: &'a StepPlaces,
     /// The buffer that the op before made f16 of too, where products look for it.
     halves_of: Option<(Buffer, HalfInput)>,
+    /// The buffer of a norm that the products that read it do themselves.
+    unnormed: Option<(Buffer, UnnormedRow)>,
+    /// The residual, where it lies in another place than its own.
+    moved: Option<(Buffer, Slice)>,
     dispatches: Vec<Dispatch>,
 }
 
@@ -173,7 +199,10 @@ impl StepLowering<'_> {
     }
 
     fn slice(&self, buffer: Buffer) -> Slice {
-        self.model.slice(buffer, self.rows(buffer))
+        match self.moved {
+            Some((moved, place)) if moved == buffer => place,
+            _ => self.model.slice(buffer, self.rows(buffer)),
+        }
     }
 
     fn width(&self, buffer: Buffer) -> usize {
@@ -185,12 +214,14 @@ impl StepLowering<'_> {
         match op {
             &Op::Embed { table, scale, out } => {
                 let table = self.model.weights.tables[table.0].expect("a table was loaded as a matrix");
-                let (rows, tokens) = (self.rows(out), self.places.tokens);
-                self.dispatches.push(Embed { rows, table, scale, tokens, out: self.slice(out) }.dispatch());
+                let &StepPlaces { rows, tokens, previous, .. } = self.places;
+                let out = self.slice(out);
+                self.dispatches.push(Embed { rows, table, scale, tokens, previous, out }.dispatch());
             }
+            Op::RmsNorm { .. } | Op::AddNorm { .. } if self.norm_within(op, next) => {}
             &Op::RmsNorm { input, weight, norm, out } => {
                 let (rows, width, weight) = (self.rows(out), self.width(out), self.model.vector(weight));
-                let (input, out) = (self.slice(input), self.slice(out));
+                let (input, out) = (self.slice(input), self.normed_for(out, next));
                 if rows > 0 {
                     self.dispatches.push(RmsNorm { rows, width, norm, input, weight, out }.dispatch());
                 }
@@ -205,19 +236,7 @@ impl StepLowering<'_> {
             Op::Project { input, projections } => {
                 self.project(*input, projections.iter());
             }
-            Op::GateUp { input, gate, up, activation, out } => {
-                self.project(*input, [gate, up].into_iter());
-                let (rows, width) = (self.rows(*out), self.width(*out));
-                let strided = |buffer| StridedRows { slice: self.slice(buffer), stride: width };
-                let (gate, up) = (strided(gate.out), strided(up.out));
-                let activation = Gate::Plain((*activation).into());
-                let once = self.model.read_once[out.0];
-                let launch = match once.then(|| self.halves_for(*out, next)).flatten() {
-                    Some(out) => GatedHalf { activation, rows, width, gate, up, out }.dispatch(),
-                    None => Gated { activation, rows, width, gate, up, out: self.slice(*out) }.dispatch(),
-                };
-                self.dispatches.push(launch);
-            }
+            Op::GateUp { .. } => self.gate_up(op, next),
             Op::HeadNorm { .. } | Op::Rope { .. } | Op::KvWrite { .. } => {
                 unreachable!("a program norms heads, rotates them and writes the key in one go: {op:?}")
             }
@@ -242,14 +261,13 @@ impl StepLowering<'_> {
 
     fn project<'b>(&mut self, input: Buffer, projections: impl Iterator<Item = &'b Projection> + Clone) {
         let rows = self.rows(input);
-        if rows == 0 {
+        if rows == 0 || self.project_unnormed(input, projections.clone()) {
             return;
         }
-        let result = |one: &&Projection| (self.slice(one.out), self.width(one.out));
         let product = |factor: Factor<'_>| {
-            let results: ArrayVec<_, MOST_JOINT> = factor.projections.iter().map(result).collect();
+            let out = self.results(&factor);
             let Factor { choice, matrix, bias, .. } = factor;
-            Product { choice, matrix, bias, out: JointRows::of(&results) }
+            Product { choice, matrix, bias, out }
         };
         let factors = self.model.choices.factors(&self.model.weights, projections, rows);
         let products: Vec<Product> = factors.into_iter().map(product).collect();
@@ -257,6 +275,13 @@ impl StepLowering<'_> {
             self.halves_of.take().filter(|(buffer, _)| *buffer == input).map(|(_, halves)| halves);
         let (input, scratch) = (self.slice(input), self.model.places.products);
         Products { rows, input, converted, products: &products, scratch }.append(&mut self.dispatches);
+    }
+
+    /// Where the results of a factor's projections go.
+    fn results(&self, factor: &Factor<'_>) -> JointRows {
+        let result = |one: &&Projection| (self.slice(one.out), self.width(one.out));
+        let results: ArrayVec<_, MOST_JOINT> = factor.projections.iter().map(result).collect();
+        JointRows::of(&results)
     }
 
     /// Where the op that makes `buffer` puts it as f16, if the products that come next take it so.
@@ -286,71 +311,17 @@ impl StepLowering<'_> {
         }
     }
 
-    /// One launch for the ops between the projections of q, k and v and their attention, if `ops` begins with them: the norms
-    /// of heads where a model has them, the rotation, and writing k and v. The answer is how many ops that is.
-    fn heads_to_cache(&mut self, ops: &[Op]) -> usize {
-        let (norms, rest) = match ops {
-            [
-                Op::HeadNorm { buffer: first, weight: query_weight, norm, .. },
-                Op::HeadNorm { buffer: second, weight: key_weight, norm: other, .. },
-                rest @ ..,
-            ] if norm == other => {
-                let [query_weight, key_weight] =
-                    [*query_weight, *key_weight].map(|weight| self.model.vector(weight));
-                let norms = HeadNorms { norm: *norm, query_weight, key_weight };
-                (Some((norms, [*first, *second])), rest)
-            }
-            ops => (None, ops),
-        };
-        let [
-            Op::Rope { query, query_heads, key, rope, factors, .. },
-            Op::KvWrite { layer, key: written, value },
-            ..,
-        ] = rest
-        else {
-            return 0;
-        };
-        if written != key || norms.is_some_and(|(_, normed)| normed != [*query, *key]) {
-            return 0;
-        }
-        let step = self.places.step;
-        let launch = RopeWrite {
-            rows: self.places.rows,
-            query: self.slice(*query),
-            query_heads: *query_heads,
-            key: self.slice(*key),
-            value: self.slice(*value),
-            norms: norms.map(|(norms, _)| norms),
-            turn: self.turn(rope, *factors),
-            positions: step.positions,
-            slots: step.slots,
-            cache: self.model.places.cache,
-            layer: *layer,
-        };
-        self.dispatches.push(launch.dispatch());
-        ops.len() - rest.len() + 2
-    }
-
-    fn turn(&self, rope: &RopeSpec, factors: Option<Weight>) -> Turn {
-        let same = |known: &&Rotation| known.rope == *rope && known.factors == factors;
-        let rotation = self.model.weights.rotations.iter().find(same).expect("every rotation was loaded");
-        let &Rotation { frequencies, magnitude, .. } = rotation;
-        Turn { pairing: rope.pairing, pairs: rope.dims / 2, frequencies, magnitude }
-    }
-
-    /// As what attention leaves its results: as f16 where its kernels can, and nobody else reads them. They are averages of values that are f16 themselves, so their power is 1.
+    /// As what attention leaves its results: as f16 where its kernels can, and nobody else reads them. They are averages
+    /// of values that are f16 themselves, so their power is 1.
     fn results_for(&mut self, attend: &Attend, out: Buffer, next: Option<&Op>) -> Results {
-        let floats = Results::Floats(self.slice(out));
         let dim = attend.heads.dim;
         let on_registers = |kernel| self.model.unit(kernel) == Unit::Registers;
         let can = self.model.read_once[out.0]
             && on_registers(AttentionDecode::on_registers(dim))
             && (self.tables.prefill(attend.weighing.span).is_none()
                 || on_registers(AttentionPrefill::on_registers(dim)));
-        let Some(halves) = self.halves_for(out, next).filter(|_| can) else {
-            self.halves_of = None;
-            return floats;
-        };
+        let halves = if can { self.halves_for(out, next) } else { None };
+        let Some(halves) = halves else { return Results::Floats(self.slice(out)) };
         let inverse = self.model.places.ones.part(0, 4 * self.rows(out));
         self.halves_of = Some((out, HalfInput { inverse, ..halves }));
         Results::Halves(halves.halves)

@@ -28,8 +28,10 @@ pub struct StepPlaces {
     pub rows: usize,
     /// Sampled rows of the step.
     pub samples: usize,
-    /// `[rows]` u32 token ids.
+    /// `[rows]` u32 token ids, or rows of the step before.
     pub tokens: Slice,
+    /// The tokens that the step before draws. The step's own until somebody says, since then it names none of those.
+    pub previous: Slice,
     /// `[samples]` u32 rows.
     pub sample_rows: Slice,
     /// `[copies]` pairs of u32: pages copied from and to.
@@ -91,6 +93,6 @@ impl StepData {
         };
         let copies = put(pairs);
         let (rows, samples) = (step.rows(), step.sample_rows.len());
-        StepPlaces { rows, samples, tokens, sample_rows, copies, step: slices }
+        StepPlaces { rows, samples, tokens, previous: tokens, sample_rows, copies, step: slices }
     }
 }

@@ -7,8 +7,8 @@ use wootz_backend::sampling::{
 
 use crate::device::{Device, DeviceError, Dispatch, Slice};
 use crate::kernels::sample::{
-    self, BROKEN_LOGIT, Changes, NO_TOKEN, NO_TOKEN_LEFT, PREVIOUS_ROW, RowSettings, Sample, SampleRow,
-    TOP_LIMIT,
+    self, BROKEN_LOGIT, Changes, Drawing, LAUNCHES, NO_TOKEN, NO_TOKEN_LEFT, PREVIOUS_ROW, PartScratch,
+    RowSettings, Sample, SampleRow, TOP_LIMIT,
 };
 
 /// Logit biases of a row at most. More are drawn for on the host.
@@ -45,8 +45,10 @@ impl DrawLimits {
     }
 
     /// Bytes of each array that is scratch of one step: [`DrawScratch`] in its order.
-    pub fn scratch_bytes(&self) -> [usize; 2] {
-        [4 * self.samples * self.vocab; 2]
+    pub fn scratch_bytes(&self) -> [usize; 6] {
+        let logits = 4 * self.samples * self.vocab;
+        let [bests, masses, within, lists] = PartScratch::bytes(self.samples, self.vocab);
+        [logits, logits, bests, masses, within, lists]
     }
 }
 
@@ -85,6 +87,8 @@ pub struct DrawScratch {
     pub changed: Slice,
     /// `[samples, vocab]` u32.
     pub counts: Slice,
+    /// What is known of the parts of each row.
+    pub parts: PartScratch,
 }
 
 /// The draws of one step in the host's memory. Refilled for every step without allocating, once it has grown.
@@ -154,7 +158,7 @@ impl DrawTables {
         logits: Slice,
         (inputs, scratch, results): (&DrawInputs, &DrawScratch, &DrawResults),
         previous: Slice,
-    ) -> ArrayVec<Dispatch, 3> {
+    ) -> ArrayVec<Dispatch, LAUNCHES> {
         let (samples, top) = (self.rows.len(), self.top());
         let changes = self.rows.iter().any(SampleRow::changes_logits).then_some(Changes {
             logits: scratch.changed,
@@ -174,7 +178,10 @@ impl DrawTables {
         });
         let settings = inputs.rows.part(0, samples * size_of::<SampleRow>());
         let (tokens, status) = (results.tokens, results.status);
-        Sample { rows: samples, vocab, logits, settings, changes, tokens, status, logprobs }.dispatches()
+        let (drawing, parts) = (Drawing::of(&self.rows), scratch.parts);
+        let rows = samples;
+        Sample { rows, vocab, logits, settings, changes, drawing, parts, tokens, status, logprobs }
+            .dispatches()
     }
 
     /// What was drawn for each row, once the step has ended.

@@ -80,7 +80,7 @@ impl Joined {
         let ((rows, columns), format) = (self.shape(binding), MatrixFormat::Packed(self.packing));
         let matrix = StoredMatrix { format, rows, columns, data, scales: None, biases: None };
         let matrix = matrix.checked().expect("memory of the size that was asked for");
-        Joint { members: self.projections.iter().map(|one| one.matrix).collect(), matrix, bias }
+        Joint { members: self.projections.iter().map(|one| one.matrix).collect(), matrix, bias, gating: None }
     }
 
     /// Rows of all matrices together, and columns of each.

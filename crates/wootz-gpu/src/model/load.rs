@@ -23,7 +23,8 @@ use crate::kernels::gemv::{Gemv, MOST_ROWS};
 use crate::kernels::joint::MOST_JOINT;
 use crate::lower::arena::read_once;
 use crate::lower::{
-    Arena, Choosing, Joint, Lowering, Places, Selection, StepData, Weights, matmul, scratch_bytes,
+    Arena, Choosing, Joint, Lowering, Places, SPARE_BYTES, Selection, StepData, Weights, matmul,
+    scratch_bytes,
 };
 use crate::select::{Answers, Choice, Library, Shape};
 
@@ -279,6 +280,7 @@ fn set_aside(
     limits: &StepLimits,
     products: usize,
 ) -> Result<(Places, [Slice; STEP_BUFFERS]), BackendError> {
+    let norms_within = device.facts().register_factors;
     let mut allocate = |bytes: Option<usize>, purpose, remedy: &str| {
         let length = bytes.unwrap_or(usize::MAX).max(1);
         match device.allocate(length, purpose) {
@@ -300,20 +302,21 @@ fn set_aside(
             rows.checked_mul(shape.width)?.checked_mul(4)
         })
         .collect();
-    let arena = sizes.and_then(|sizes| Arena::new(program, &sizes));
+    let arena = sizes.and_then(|sizes| Arena::new(program, &sizes, norms_within));
     let bytes = arena.as_ref().map(|arena| arena.bytes);
     let activations = allocate(bytes, "the activations of a step", remedy)?;
     let scratch = scratch_bytes(program, limits.rows, limits.positions.saturating_sub(1));
     let scratch = allocate(Some(scratch), "the scratch of attention", remedy)?;
     let products = allocate(Some(products), "the scratch of matrix products", remedy)?;
     let ones = allocate(limits.rows.checked_mul(4), "the powers of a step's rows", remedy)?;
+    let spare = allocate(Some(SPARE_BYTES), "a second place for the residual", remedy)?;
     let mut step_buffer = || allocate(Some(StepData::bytes(limits)), "the data of a step", remedy);
     let step_buffers = [step_buffer()?, step_buffer()?, step_buffer()?];
     let arena = arena.expect("memory of its size was just allocated");
     let cache = PagedCache { pool, shape: program.cache };
     let powers = vec![1.0_f32; ones.length / 4];
     device.write(ones, bytemuck::cast_slice(&powers)).map_err(|error| device_error(&error, ""))?;
-    Ok((Places { activations, arena, cache, scratch, products, ones }, step_buffers))
+    Ok((Places { activations, arena, cache, scratch, products, ones, spare }, step_buffers))
 }
 
 /// Every kernel that a step within `limits` can use: those of steps that tell all choices apart.
@@ -327,7 +330,9 @@ fn kernels(
     let mut kernels: Vec<Kernel> = copies.map(|dispatch| dispatch.kernel).collect();
     let mut known = HashSet::new();
     for &rows in telling_rows {
-        for step in [prompt(rows.min(limits.positions), limits), answers(rows, limits)] {
+        // With as many rows sampled as there are, and with rows to be picked out.
+        let prompts = [rows, rows + 1].map(|tokens| prompt(tokens, rows, limits));
+        for step in prompts.into_iter().chain([answers(rows, limits)]) {
             let places = data.fill(&step, lowering.route(), buffer);
             for dispatch in lowering.lower(&data.tables, &places) {
                 if known.insert(dispatch.kernel) {
@@ -339,15 +344,16 @@ fn kernels(
     kernels
 }
 
-/// One sequence with so many new tokens, from its beginning, all of which are sampled if that many may be.
-fn prompt(rows: usize, limits: &StepLimits) -> Step {
+/// One sequence with so many new tokens, from its beginning, of which the last so many are sampled, if that many may be.
+fn prompt(tokens: usize, samples: usize, limits: &StepLimits) -> Step {
+    let rows = tokens.min(limits.positions).min(limits.rows);
     let pages = pages_for(rows);
     Step {
         tokens: vec![0; rows],
         positions: (0..rows as u32).collect(),
         sequences: vec![SequenceSlice { rows: 0..rows, pages: 0..pages }],
         page_table: vec![0; pages],
-        sample_rows: (0..rows.min(limits.samples) as u32).collect(),
+        sample_rows: (rows.saturating_sub(samples.min(limits.samples)) as u32..rows as u32).collect(),
         copies: Vec::new(),
     }
 }

@@ -1,6 +1,7 @@
 //! A model on a device.
 
 pub mod draws;
+mod gating;
 mod joints;
 mod load;
 mod parallel;
@@ -105,24 +106,19 @@ impl GpuModel {
     }
 
     /// Writes a validated step's data to the next of the step buffers, and lowers it. The buffer must not be in use: no
-    /// more than two steps are under way, and only one that was submitted moves on to the next buffer. With `waits`,
-    /// some of the step's tokens are drawn by the step before.
+    /// more than two steps are under way, and only one that was submitted moves on to the next buffer.
     ///
     /// # Errors
     /// When its page tables are too long, or the device can't be written to.
-    fn encode(&mut self, step: &Step, waits: bool) -> Result<(Vec<Dispatch>, StepPlaces), BackendError> {
+    fn encode(&mut self, step: &Step) -> Result<(Vec<Dispatch>, StepPlaces), BackendError> {
         StepData::check(&self.limits, step)?;
         let buffer = self.step_buffers[self.next_buffer];
         let mut places = self.data.fill(step, self.lowering.route(), buffer);
         let bytes = &self.data.bytes;
         self.device.write(buffer.part(0, bytes.len()), bytes).map_err(failed)?;
-        let mut dispatches = Vec::new();
-        if waits {
-            let feed = self.draws.feed(places.tokens);
-            places.tokens = feed.tokens;
-            dispatches.push(feed.dispatch());
-        }
-        dispatches.extend(self.lowering.copies(&step.copies, places.copies));
+        // Named also where no token is drawn by the step before: then such steps are the same list of launches.
+        places.previous = self.draws.previous();
+        let mut dispatches: Vec<Dispatch> = self.lowering.copies(&step.copies, places.copies).collect();
         dispatches.extend(self.lowering.lower(&self.data.tables, &places));
         Ok((dispatches, places))
     }
@@ -130,7 +126,7 @@ impl GpuModel {
     /// Runs a step and waits for it. The answer is how many rows have logits.
     fn run(&mut self, step: &Step) -> Result<usize, BackendError> {
         step.validate(&self.limits)?;
-        let (dispatches, places) = self.encode(step, false)?;
+        let (dispatches, places) = self.encode(step)?;
         let submission = self.device.submit(&with_barriers(dispatches), Profile::Whole).map_err(failed)?;
         self.device.wait(submission).map_err(failed)?;
         Ok(places.samples)
@@ -156,7 +152,7 @@ impl GpuModel {
     /// As [`Model::forward`].
     pub fn profile(&mut self, step: &Step) -> Result<Vec<TimedLaunch>, BackendError> {
         step.validate(&self.limits)?;
-        let (dispatches, _) = self.encode(step, false)?;
+        let (dispatches, _) = self.encode(step)?;
         let work: Vec<Work> = dispatches.iter().map(|dispatch| dispatch.work).collect();
         let submission = self.device.submit(&with_barriers(dispatches), Profile::Kernels).map_err(failed)?;
         let timing = self.device.wait(submission).map_err(failed)?;
@@ -170,7 +166,7 @@ impl GpuModel {
     /// As [`Model::forward`], without anything being computed.
     pub fn plan(&mut self, step: &Step) -> Result<Vec<Dispatch>, BackendError> {
         step.validate(&self.limits)?;
-        Ok(self.encode(step, false)?.0)
+        Ok(self.encode(step)?.0)
     }
 }
 

@@ -6,21 +6,19 @@ use std::sync::Arc;
 use wootz_backend::BackendError;
 use wootz_backend::model::Pipeline;
 use wootz_backend::sampling::{Draw, DrawFailure, Logprobs, Sampled, SamplingSettings};
-use wootz_backend::step::{Step, StepLimits, pending_sample};
+use wootz_backend::step::{Step, StepLimits};
 
 use super::draws::{DrawInputs, DrawLimits, DrawResults, DrawScratch, DrawTables};
 use super::{GpuModel, STEP_BUFFERS, device_error, failed};
 use crate::device::{Device, DeviceError, Dispatch, Profile, Slice, Submission};
 use crate::hazards::with_barriers;
-use crate::kernels::sample::FeedTokens;
+use crate::kernels::sample::PartScratch;
 
 /// What drawing on the device takes, and the steps that have been submitted.
 #[derive(Debug)]
 pub(super) struct Draws {
     limits: DrawLimits,
     scratch: DrawScratch,
-    /// `[rows]` u32: the tokens of a step, once those of the step before are known.
-    fed: Slice,
     /// A step has one of these while it is under way, and the step after it reads what it drew.
     places: [(DrawInputs, DrawResults); STEP_BUFFERS],
     /// Which of them the next step takes.
@@ -44,7 +42,7 @@ struct UnderWay {
 impl Draws {
     /// Sets everything aside.
     pub(super) fn new(device: &mut dyn Device, limits: &StepLimits) -> Result<Draws, BackendError> {
-        let StepLimits { samples, vocab, positions: context, rows, .. } = *limits;
+        let StepLimits { samples, vocab, positions: context, .. } = *limits;
         let draws = DrawLimits { samples, vocab, context };
         let mut bytes = 0;
         let mut slice = |length: usize| {
@@ -54,9 +52,14 @@ impl Draws {
                 buffer.map_err(|error| device_error(&error, "ask for fewer sampled rows in a step"))?;
             Ok::<_, BackendError>(Slice { buffer, offset: 0, length })
         };
-        let [changed, counts] = draws.scratch_bytes();
-        let scratch = DrawScratch { changed: slice(changed)?, counts: slice(counts)? };
-        let fed = slice(4 * rows)?;
+        let [changed, counts, bests, masses, within, lists] = draws.scratch_bytes();
+        let parts = PartScratch {
+            bests: slice(bests)?,
+            masses: slice(masses)?,
+            within: slice(within)?,
+            lists: slice(lists)?,
+        };
+        let scratch = DrawScratch { changed: slice(changed)?, counts: slice(counts)?, parts };
         let mut place = || {
             let [rows, bias_tokens, bias_values, history] = draws.input_bytes();
             let [tokens, status, chosen, top_tokens, top_logprobs] = draws.result_bytes();
@@ -77,18 +80,12 @@ impl Draws {
         };
         let places = [place()?, place()?, place()?];
         let (under_way, spare) = (VecDeque::new(), Vec::new());
-        Ok(Draws { limits: draws, scratch, fed, places, next: 0, last_samples: 0, under_way, spare, bytes })
+        Ok(Draws { limits: draws, scratch, places, next: 0, last_samples: 0, under_way, spare, bytes })
     }
 
     /// The tokens that the step before the next draws.
-    fn previous(&self) -> Slice {
+    pub(super) fn previous(&self) -> Slice {
         self.places[(self.next + STEP_BUFFERS - 1) % STEP_BUFFERS].1.tokens
-    }
-
-    /// The launch that resolves the tokens of a step which names some of the step before.
-    pub(super) fn feed(&self, entries: Slice) -> FeedTokens {
-        let (previous, tokens) = (self.previous(), self.fed.part(0, entries.length));
-        FeedTokens { count: entries.length / 4, entries, previous, tokens }
     }
 
     /// Launches with every kernel that drawing can use.
@@ -104,9 +101,7 @@ impl Draws {
         tables.fill(&[draw], self.limits.vocab);
         let (inputs, results) = &self.places[0];
         let places = (inputs, &self.scratch, results);
-        let mut dispatches = tables.dispatches(self.limits.vocab, logits, places, results.tokens).to_vec();
-        dispatches.push(self.feed(self.fed.part(0, 4)).dispatch());
-        dispatches
+        tables.dispatches(self.limits.vocab, logits, places, results.tokens).to_vec()
     }
 }
 
@@ -134,8 +129,7 @@ impl GpuModel {
     /// Starts a step, of which tokens are drawn as the tables say: [`Pipeline::submit`].
     pub(super) fn start(&mut self, step: &Step, tables: Arc<DrawTables>) -> Result<(), BackendError> {
         step.validate_after(&self.limits, self.draws.last_samples)?;
-        let waits = step.tokens.iter().any(|&token| pending_sample(token).is_some());
-        let (mut dispatches, _) = self.encode(step, waits)?;
+        let (mut dispatches, _) = self.encode(step)?;
         let (inputs, results) = self.draws.places[self.draws.next];
         let samples = tables.samples();
         let mut start = || -> Result<Submission, DeviceError> {

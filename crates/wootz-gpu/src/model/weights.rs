@@ -10,6 +10,7 @@ use wootz_backend::{BackendError, Binding};
 use wootz_weights::{MappedFile, TensorType};
 
 use super::device_error;
+use super::gating;
 use super::joints::{Joined, joined};
 use super::part::Part;
 use super::uses::Uses;
@@ -92,6 +93,9 @@ pub fn load(
             rotations.push((rope.clone(), *factors, loader.vector(rotation.frequencies), rotation.magnitude));
         }
     }
+    let members: Vec<_> = joints.iter().map(PlacedJoint::members).collect();
+    let gates = gating::gates(program, &members);
+    let gates: Vec<_> = gates.into_iter().map(|gate| (gate, loader.vector(gating::unknown()))).collect();
     bytes.own = loader.own.bytes as u64;
     let own = loader.write()?;
     loader.put(placed, binding, own, &mut weights)?;
@@ -105,6 +109,10 @@ pub fn load(
         }
         weights.joints.push(joint);
     }
+    let known = |(gate, offset)| (gate, own.part(offset, 4 * gating::unknown().len()));
+    let gates: Vec<_> = gates.into_iter().map(known).collect();
+    gating::learn(loader.device, &mut weights, &gates)
+        .map_err(|error| device_error(&error, "the lengths of matrices' rows could not be computed"))?;
     weights.rotations = rotations
         .into_iter()
         .map(|(rope, factors, offset, magnitude)| {
@@ -136,6 +144,10 @@ struct PlacedJoint {
 }
 
 impl PlacedJoint {
+    fn members(&self) -> Vec<Weight> {
+        self.joined.projections.iter().map(|one| one.matrix).collect()
+    }
+
     fn joint(&self, binding: &Binding, own: Slice) -> Joint {
         let data = own.part(self.matrix, self.joined.bytes(binding));
         self.joined.joint(binding, data, self.bias.map(|(offset, bytes)| own.part(offset, bytes)))

@@ -2,7 +2,6 @@ use wootz_weights::TensorType;
 
 use super::*;
 use crate::device::{BufferId, Slice};
-use crate::kernels::gemm_packed::Spread;
 use crate::kernels::matrix::Packing;
 
 fn facts(family: Family, cores: Option<u32>) -> DeviceFacts {
@@ -190,23 +189,32 @@ fn packed_matrices_are_read_once_for_up_to_64_rows() {
 
 #[test]
 fn packed_records_are_spread_so_that_all_cores_end_together() {
-    // Simdgroups and threadgroups; 132 cores hold 2,112 simdgroups.
+    // Simdgroups and threadgroups for up to 8 rows, in units of 16 outputs, and for more, in units of 32; 132 cores hold 2,112
+    // simdgroups.
     let table = [
-        // 256 times 16 outputs, each with 8 records for 8 simdgroups: a threadgroup for each.
-        (4096, 4096, (8, 256)),
+        // 256 units, each with 4 chunks for 8 simdgroups: a threadgroup for each. 128 larger ones leave cores idle unless 16
+        // simdgroups share each.
+        (4096, 4096, (8, 256), (16, 128)),
         // 384: two turns of 264 would leave half of the second unused.
-        (6144, 4096, (16, 132)),
-        (28_672, 4096, (8, 264)),
-        (4096, 14_336, (8, 256)),
-        (896, 896, (16, 56)),
+        (6144, 4096, (16, 132), (8, 192)),
+        (28_672, 4096, (8, 264), (16, 132)),
+        (4096, 14_336, (8, 256), (16, 128)),
+        (896, 896, (8, 56), (8, 28)),
     ];
-    for (outputs, columns, (simdgroups, threadgroups)) in table {
-        let spread = Spread::of(132, &packed(1, outputs, columns).matrix);
-        assert_eq!(
-            (spread.simdgroups, spread.threadgroups),
-            (simdgroups, threadgroups),
-            "{outputs}x{columns}"
-        );
+    let nvidia = facts(Family::Nvidia(90), Some(132));
+    let spread = |answers, rows, outputs, columns| {
+        let matrix = packed(rows, outputs, columns).matrix;
+        match PackedGemm::ways(&nvidia, answers, rows, &matrix)[0] {
+            Sharing::Few(spread) => (spread.simdgroups, spread.threadgroups),
+            all => panic!("{rows} rows: {all:?}"),
+        }
+    };
+    for (outputs, columns, few, more) in table {
+        assert_eq!(spread(Answers::Fastest, 8, outputs, columns), few, "{outputs}x{columns}");
+        assert_eq!(spread(Answers::Fastest, 9, outputs, columns), more, "{outputs}x{columns}");
+        for rows in [1, 9, 17, 100] {
+            assert_eq!(spread(Answers::Reproducible, rows, outputs, columns), few, "{rows} rows");
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use wootz_spec::ModelSpec;
 
 use super::fixture::{Expected, load};
 use super::whole::Open;
-use super::wrapped::Wrapped;
+use super::wrapped::{Fails, Wrapped};
 
 /// A model whose device does not draw.
 struct WithoutPipeline(GpuModel);
@@ -118,7 +118,7 @@ fn assert_alike(found: &[Sampled], expected: &[Sampled], which: usize) {
 pub fn steps_need_no_wait(folder: &Path, open: Open<'_>) {
     let requests = requests(&Expected::read(folder).prompt);
     let model = || {
-        let device = Wrapped::around(open(), Arc::default());
+        let device = Wrapped::around(open(), Arc::default(), Fails::AtOnce);
         let most = device.most.clone();
         (load(folder, Box::new(device), Answers::Reproducible), most)
     };

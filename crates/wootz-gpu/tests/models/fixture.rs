@@ -65,19 +65,19 @@ pub fn rewritten(folder: &Path, how: Rewrite) -> tempfile::TempDir {
     written(&config, tensors, if how == Rewrite::OddStart { 1 } else { 0 })
 }
 
-/// A Hugging Face folder with two of the tiny models' layers, 64 elements wide, which is what packing takes, and with numbers
+/// A Hugging Face folder with two of the tiny models' layers, 128 elements wide, which is what packing takes, and with numbers
 /// drawn at random. Tensors are bf16, those with `plain` in their name f32.
 pub fn widened(folder: &Path, plain: &str) -> tempfile::TempDir {
     let text = std::fs::read(folder.join("config.json")).unwrap();
     let mut config: Value = serde_json::from_slice(&text).unwrap();
-    for (key, value) in [("hidden_size", 64), ("intermediate_size", 64), ("head_dim", 16)] {
+    for (key, value) in [("hidden_size", 128), ("intermediate_size", 128), ("head_dim", 32)] {
         config[key] = value.into();
     }
     let checkpoint = Checkpoint::open(folder).unwrap();
     let tensors = checkpoint.tensors().enumerate().map(|(number, tensor)| {
         let wider = |&size: &usize| match size {
-            32 | 33 => 64,
-            16 => 32,
+            32 | 33 => 128,
+            16 => 64,
             other => other,
         };
         let shape: Vec<usize> = tensor.shape.iter().map(wider).collect();

@@ -22,8 +22,8 @@ use super::fixture::{
     Expected, distance, emulator, emulator_settings, fixtures, greedy, load, logits, pages_may_be_copied,
     reference, settings, shipped, step,
 };
-use super::whole::{IDS, TOLERANCE, five, ordinary, write_contexts};
-use super::wrapped::Wrapped;
+use super::whole::{IDS, TOLERANCE, company_changes_nothing};
+use super::wrapped::{Fails, Wrapped};
 
 pub fn ranks(count: usize) -> Ranks {
     Emulator::group(&emulator_settings(Checks::Plain, Schedule::InOrder), count).unwrap()
@@ -33,7 +33,7 @@ pub fn ranks(count: usize) -> Ranks {
 fn wrapped(count: usize, change: impl Fn(usize, &mut Wrapped)) -> Ranks {
     let Ranks { devices, group } = ranks(count);
     let devices = devices.into_iter().enumerate().map(|(rank, device)| -> Box<dyn Device> {
-        let mut device = Wrapped::around(device, Arc::new(AtomicBool::new(false)));
+        let mut device = Wrapped::around(device, Arc::default(), Fails::InTheMiddle);
         change(rank, &mut device);
         Box::new(device)
     });
@@ -118,18 +118,8 @@ fn two_ranks_of_quantised_models_agree_with_one() {
 
 #[test]
 fn a_mixed_step_of_two_ranks_equals_separate_ones_bit_for_bit() {
-    let prompt = ordinary(40);
     for path in [fixtures().join("models/llama"), fixtures().join("models/qwen2")] {
-        let mut model = parallel(&path, ranks(2), Answers::Reproducible);
-        let vocab = model.spec().vocab;
-        let (together, separate) = five(&prompt);
-        write_contexts(&mut model, &prompt);
-        let mixed = model.forward(&together).unwrap().to_vec();
-        write_contexts(&mut model, &prompt);
-        for (number, alone) in separate.iter().enumerate() {
-            let expected = &mixed[number * vocab..(number + 1) * vocab];
-            assert!(model.forward(alone).unwrap() == expected, "{}, sequence {number}", path.display());
-        }
+        company_changes_nothing(&mut parallel(&path, ranks(2), Answers::Reproducible), &path);
     }
 }
 

@@ -116,13 +116,17 @@ pub fn write_contexts(model: &mut dyn Model, prompt: &[u32]) {
 
 /// Sequences don't change each other, bit for bit: alone, and together in one step.
 pub fn mixed_equals_separate(path: &Path, device: Box<dyn Device>) {
+    company_changes_nothing(&mut load(path, device, Answers::Reproducible), path);
+}
+
+/// The same of a model that is loaded, from `path`.
+pub fn company_changes_nothing(model: &mut dyn Model, path: &Path) {
     let prompt = ordinary(40);
-    let mut model = load(path, device, Answers::Reproducible);
     let vocab = model.spec().vocab;
     let (together, separate) = five(&prompt);
-    write_contexts(&mut model, &prompt);
+    write_contexts(model, &prompt);
     let mixed = model.forward(&together).unwrap().to_vec();
-    write_contexts(&mut model, &prompt);
+    write_contexts(model, &prompt);
     for (number, alone) in separate.iter().enumerate() {
         let expected = &mixed[number * vocab..(number + 1) * vocab];
         assert!(model.forward(alone).unwrap() == expected, "{}, sequence {number}", path.display());
@@ -178,8 +182,23 @@ pub fn agrees_when_packed(path: &Path, open: Open<'_>) -> usize {
         let off = distance(&logits(&mut model, &prompt), &rounded);
         println!("{} {answers:?}: {off:.1e}", path.display());
         assert!(off < 2.0 * TOLERANCE, "{} {answers:?}: off by {off:e}", path.display());
+        one_by_one(&mut model, &prompt, &rounded, 17);
+        // With room for a row only, activations lie as close as they can.
+        let settings = GpuSettings { rows: 1, samples: 1, ..settings(64, answers) };
+        let mut small = try_load(path, open(), &settings).unwrap_or_else(|error| panic!("{error}"));
+        one_by_one(&mut small, &prompt[..6], &rounded, 0);
     }
     joints
+}
+
+/// Each token from `start` on by itself, which has kernels of its own, against the whole prompt.
+fn one_by_one(model: &mut GpuModel, prompt: &[u32], whole: &[f32], start: usize) {
+    let vocab = model.spec().vocab;
+    for position in start..prompt.len() {
+        let found = model.forward(&step(&prompt[position..=position], position, vec![0])).unwrap();
+        let off = distance(found, &whole[position * vocab..(position + 1) * vocab]);
+        assert!(off < 2.0 * TOLERANCE, "position {position} by itself: off by {off:e}");
+    }
 }
 
 /// A prompt of more than 68 tokens, which is more rows than kernels for packed matrices take together: against the reference,

@@ -16,19 +16,34 @@ pub struct Wrapped {
     pub device: Box<dyn Device>,
     pub facts: DeviceFacts,
     pub fail: Arc<AtomicBool>,
+    when: Fails,
     waited: u64,
     /// The most submissions that were under way together.
     pub most: Arc<AtomicU64>,
 }
 
+/// When a submission fails.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Fails {
+    /// Before anything of it has begun.
+    AtOnce,
+    /// In the middle: a command buffer that stops has run what came before.
+    InTheMiddle,
+}
+
 impl Wrapped {
     /// Around an emulator.
     pub fn new(fail: Arc<AtomicBool>) -> Wrapped {
-        Wrapped::around(Box::new(emulator(Checks::Plain, Schedule::InOrder)), fail)
+        Wrapped::around(Box::new(emulator(Checks::Plain, Schedule::InOrder)), fail, Fails::InTheMiddle)
     }
 
-    pub fn around(device: Box<dyn Device>, fail: Arc<AtomicBool>) -> Wrapped {
-        Wrapped { facts: device.facts().clone(), device, fail, waited: 0, most: Arc::default() }
+    pub fn around(device: Box<dyn Device>, fail: Arc<AtomicBool>, when: Fails) -> Wrapped {
+        Wrapped { facts: device.facts().clone(), device, fail, when, waited: 0, most: Arc::default() }
+    }
+
+    fn fault() -> DeviceError {
+        let (device, message) = ("test".to_owned(), "it was told to".to_owned());
+        DeviceError::Fault { device, kernel: None, message }
     }
 }
 
@@ -61,8 +76,11 @@ impl Device for Wrapped {
         self.device.prepare(kernels, progress)
     }
     fn submit(&mut self, commands: &[Command], profile: Profile) -> Result<Submission, DeviceError> {
-        // A command buffer that stops in the middle has run what came before.
-        let count = if self.fail.load(Ordering::Relaxed) { commands.len() / 2 } else { commands.len() };
+        let count = match (self.fail.load(Ordering::Relaxed), self.when) {
+            (false, _) => commands.len(),
+            (true, Fails::InTheMiddle) => commands.len() / 2,
+            (true, Fails::AtOnce) => return Err(Wrapped::fault()),
+        };
         let submission = self.device.submit(&commands[..count], profile)?;
         self.most.fetch_max(submission.0 + 1 - self.waited, Ordering::Relaxed);
         Ok(submission)
@@ -70,11 +88,8 @@ impl Device for Wrapped {
     fn wait(&mut self, submission: Submission) -> Result<Timing, DeviceError> {
         let outcome = self.device.wait(submission);
         self.waited = self.waited.max(submission.0 + 1);
-        if self.fail.swap(false, Ordering::Relaxed) {
-            let (device, message) = ("test".to_owned(), "it was told to".to_owned());
-            return Err(DeviceError::Fault { device, kernel: None, message });
-        }
-        outcome
+        let failed = self.when == Fails::InTheMiddle && self.fail.swap(false, Ordering::Relaxed);
+        if failed { Err(Wrapped::fault()) } else { outcome }
     }
 }
 

@@ -12,20 +12,18 @@ use wootz_backend::sampling::{Draw, Logprobs, SamplingSettings};
 use wootz_backend::step::{Step, pending};
 use wootz_gpu::collective::Ranks;
 use wootz_gpu::cuda::Cuda;
-use wootz_gpu::device::{
-    BufferId, Command, Device, DeviceError, DeviceFacts, Kernel, Profile, Slice, Submission, Timing,
-};
 use wootz_gpu::model::TensorParallel;
 use wootz_gpu::select::Answers;
 use wootz_spec::ModelSpec;
-use wootz_weights::{Checkpoint, MappedFile};
+use wootz_weights::Checkpoint;
 
 use super::fixture::{
     Expected, distance, fixtures, greedy, likeliest, logits, pages_may_be_copied, reference, settings,
     shipped, step,
 };
 use super::models::{SHIPPED, load as on_one};
-use super::whole::{TOLERANCE, ordinary};
+use super::whole::{LIBRARY_TOLERANCE, ordinary};
+use super::wrapped::{Fails, Wrapped};
 
 /// What a test finds.
 type Check = Result<(), Failed>;
@@ -70,7 +68,7 @@ fn matches_the_reference(folder: &Path) -> Check {
     for answers in [Answers::Fastest, Answers::Reproducible] {
         let mut model = load(folder, group()?, answers)?;
         let off = distance(&logits(&mut model, &expected.prompt), &rounded);
-        if off >= TOLERANCE {
+        if off >= LIBRARY_TOLERANCE {
             return Err(format!("{answers:?}: logits are off by {off:e}").into());
         }
         let found = greedy(&mut model, &expected.prompt, expected.greedy.len());
@@ -85,7 +83,7 @@ fn agrees_with_one(path: &Path) -> Check {
     let (mut one, mut two) = (on_one(path, Answers::Fastest), load(path, group()?, Answers::Fastest)?);
     let off = distance(&logits(&mut two, &ordinary(40)), &logits(&mut one, &ordinary(40)));
     let (found, expected) = (greedy(&mut two, &ordinary(40), 64), greedy(&mut one, &ordinary(40), 64));
-    if off >= TOLERANCE || found != expected {
+    if off >= LIBRARY_TOLERANCE || found != expected {
         return Err(format!("logits are off by {off:e}; {found:?} instead of {expected:?}").into());
     }
     Ok(())
@@ -126,53 +124,13 @@ fn goes_on_in_copied_pages(path: &Path) -> Check {
     Ok(())
 }
 
-/// A GPU whose submissions fail when it is told to, before anything of them has begun.
-struct Failing {
-    device: Box<dyn Device>,
-    fail: Arc<AtomicBool>,
-}
-
-impl Device for Failing {
-    fn facts(&self) -> &DeviceFacts {
-        self.device.facts()
-    }
-    fn allocate(&mut self, bytes: usize, purpose: &'static str) -> Result<BufferId, DeviceError> {
-        self.device.allocate(bytes, purpose)
-    }
-    fn map(&mut self, file: &Arc<MappedFile>) -> Result<BufferId, DeviceError> {
-        self.device.map(file)
-    }
-    fn release(&mut self, buffer: BufferId) {
-        self.device.release(buffer);
-    }
-    fn write(&mut self, to: Slice, bytes: &[u8]) -> Result<(), DeviceError> {
-        self.device.write(to, bytes)
-    }
-    fn read(&mut self, from: Slice, bytes: &mut [u8]) -> Result<(), DeviceError> {
-        self.device.read(from, bytes)
-    }
-    fn prepare(&mut self, kernels: &[Kernel], progress: &mut dyn FnMut(usize)) -> Result<(), DeviceError> {
-        self.device.prepare(kernels, progress)
-    }
-    fn submit(&mut self, commands: &[Command], profile: Profile) -> Result<Submission, DeviceError> {
-        if self.fail.load(Ordering::Relaxed) {
-            let (device, message) = ("test".to_owned(), "it was told to".to_owned());
-            return Err(DeviceError::Fault { device, kernel: None, message });
-        }
-        self.device.submit(commands, profile)
-    }
-    fn wait(&mut self, submission: Submission) -> Result<Timing, DeviceError> {
-        self.device.wait(submission)
-    }
-}
-
 /// The other GPU waits in a sum, in a graph too, until the group is ended; then the model can be given up and loaded again.
 fn ends_when_a_gpu_fails(path: &Path) -> Check {
     for graphs in [false, true] {
         let fail = Arc::new(AtomicBool::new(false));
         let Ranks { mut devices, group } = group()?;
         let device = devices.pop().ok_or("a group has two")?;
-        devices.push(Box::new(Failing { device, fail: fail.clone() }));
+        devices.push(Box::new(Wrapped::around(device, fail.clone(), Fails::AtOnce)));
         let mut model = load(path, Ranks { devices, group }, Answers::Fastest)?;
         let last: Step = step(&[5], 40, vec![0]);
         for _ in 0..if graphs { 4 } else { 0 } {

@@ -20,6 +20,21 @@ inline void msl_fence(uint flags, uint, uint scope) {
 // From here on, everything is done that was launched before. The host puts the instruction that waits in the comment's place,
 // on GPUs that can start a launch before that (crate::ptx::Ptx::overlapping).
 inline void msl_after_earlier_launches() { asm volatile("// after earlier launches" ::: "memory"); }
+// The launch after this one may begin, as soon as all of this one's threadgroups are here: likewise.
+inline void msl_let_next_begin() { asm volatile("// let next begin" ::: "memory"); }
+// Loads that are made or not, without a branch.
+inline void msl_load_if(bool wanted, const __global void* from, uint& x) {
+    asm volatile("{\n\t.reg .pred wanted;\n\tsetp.ne.u32 wanted, %2, 0;\n\t@wanted ld.global.u32 %0, [%1];\n\t}"
+                 : "+r"(x) : "l"(from), "r"((uint)wanted));
+}
+inline void msl_load_if(bool wanted, const __global void* from, uint& x, uint& y) {
+    asm volatile("{\n\t.reg .pred wanted;\n\tsetp.ne.u32 wanted, %3, 0;\n\t@wanted ld.global.v2.u32 {%0, %1}, [%2];\n\t}"
+                 : "+r"(x), "+r"(y) : "l"(from), "r"((uint)wanted));
+}
+inline void msl_load_if(bool wanted, const __global void* from, uint& x, uint& y, uint& z, uint& w) {
+    asm volatile("{\n\t.reg .pred wanted;\n\tsetp.ne.u32 wanted, %5, 0;\n\t@wanted ld.global.v4.u32 {%0, %1, %2, %3}, [%4];\n\t}"
+                 : "+r"(x), "+r"(y), "+r"(z), "+r"(w) : "l"(from), "r"((uint)wanted));
+}
 inline void msl_fail(const __constant char*) { __builtin_trap(); }
 
 // The words of a value, for instructions that move 32 bits.

@@ -16,6 +16,8 @@ inline float expf(float x) {
 // Of a number and a NaN the number: one instruction each.
 inline float msl_smaller(float x, float y) { return __builtin_fminf(x, y); }
 inline float msl_larger(float x, float y) { return __builtin_fmaxf(x, y); }
+// Within 1.1 units in the last place.
+inline float msl_inverse_root(float x) { return __nvvm_rsqrt_approx_f(x); }
 // What Metal's fast functions may leave out: e^x errs by 2 |x| units in the last place and has no subnormal numbers, a
 // quotient errs by 2 units, and beyond 2^126 the divisor counts as infinite.
 inline float msl_fast_exp(float x) { return __nvvm_ex2_approx_ftz_f(x * 0x1.715476p+0f); }

@@ -18,23 +18,30 @@ template <class V>
 using msl_if_simd_integer = enable_if_t<msl_is_simd_element<typename msl_element<V>::type>::value &&
                                         is_integral<typename msl_element<V>::type>::value, int>;
 
-#define MSL_REDUCE(name, if_type, expression)                                                     \
+// What one instruction takes the maximum, minimum, … of: words.
+template <class V> struct msl_is_word : bool_constant<__is_same(V, uint) || __is_same(V, int)> {};
+#define MSL_REDUCE(name, if_type, expression, of_words)                                           \
     template <class T, class V = msl_value_t<T>, if_type<V> = 0> inline V name(T value) {         \
         V a = value;                                                                              \
+        if constexpr (msl_is_word<V>::value) { of_words }                                         \
         for (int distance = 16; distance > 0; distance >>= 1) {                                   \
             const V b = msl_of_partner<V>(a, distance);                                           \
             a = (V)(expression);                                                                  \
         }                                                                                         \
         return a;                                                                                 \
     }
-MSL_REDUCE(simd_sum, msl_if_simd, a + b)
-MSL_REDUCE(simd_product, msl_if_simd, a * b)
-MSL_REDUCE(simd_max, msl_if_simd, max(a, b))
-MSL_REDUCE(simd_min, msl_if_simd, min(a, b))
-MSL_REDUCE(simd_and, msl_if_simd_integer, a & b)
-MSL_REDUCE(simd_or, msl_if_simd_integer, a | b)
-MSL_REDUCE(simd_xor, msl_if_simd_integer, a ^ b)
+#define MSL_REDUX_SIGNED(name)                                                                    \
+    if (__is_same(V, uint)) return (V)__nvvm_redux_sync_u##name((uint)a, msl_all_lanes);     \
+    return (V)__nvvm_redux_sync_##name((int)a, msl_all_lanes);
+MSL_REDUCE(simd_sum, msl_if_simd, a + b, return (V)__nvvm_redux_sync_add((int)a, msl_all_lanes);)
+MSL_REDUCE(simd_product, msl_if_simd, a * b, )
+MSL_REDUCE(simd_max, msl_if_simd, max(a, b), MSL_REDUX_SIGNED(max))
+MSL_REDUCE(simd_min, msl_if_simd, min(a, b), MSL_REDUX_SIGNED(min))
+MSL_REDUCE(simd_and, msl_if_simd_integer, a & b, return (V)__nvvm_redux_sync_and((int)a, msl_all_lanes);)
+MSL_REDUCE(simd_or, msl_if_simd_integer, a | b, return (V)__nvvm_redux_sync_or((int)a, msl_all_lanes);)
+MSL_REDUCE(simd_xor, msl_if_simd_integer, a ^ b, return (V)__nvvm_redux_sync_xor((int)a, msl_all_lanes);)
 #undef MSL_REDUCE
+#undef MSL_REDUX_SIGNED
 
 #define MSL_SHUFFLE(name, lane)                                                                   \
     template <class T, class V = msl_value_t<T>, msl_if_simd<V> = 0> inline V name(T value, ushort n) { \
@@ -67,12 +74,24 @@ template <class T, class V = msl_value_t<T>, msl_if_simd<V> = 0> inline V simd_b
     return msl_of_lane<V>(v, 0);
 }
 
-// In ascending order of the lanes, as the emulator adds: each lane in turn takes what the one before it has.
+// In ascending order of the lanes, as the emulator adds: each lane in turn takes what the one before it has. Words have one
+// answer in any order: there a lane takes what 1, 2, 4, … lanes before it have together.
 #define MSL_PREFIX(name, neutral, inclusive, expression)                                          \
     template <class T, class V = msl_value_t<T>, msl_if_simd<V> = 0> inline V name(T value) {     \
         const V own = value;                                                                      \
         const uint end = msl_lane() + inclusive;                                                  \
         V a = V(neutral);                                                                         \
+        if constexpr (msl_is_word<V>::value) {                                                    \
+            const int me = (int)msl_lane();                                                       \
+            a = own;                                                                              \
+            for (int distance = 1; distance < 32; distance <<= 1) {                               \
+                const V b = msl_of_lane<V>(a, msl_shifted(me, me - distance));                    \
+                a = me >= distance ? (V)(expression) : a;                                         \
+            }                                                                                     \
+            if (inclusive) return a;                                                              \
+            const V before = msl_of_lane<V>(a, msl_shifted(me, me - 1));                          \
+            return me > 0 ? before : V(neutral);                                                  \
+        }                                                                                         \
         for (uint lane = 0; lane < 32; lane++) {                                                  \
             const V b = msl_of_lane<V>(own, (int)lane);                                           \
             a = lane < end ? (V)(expression) : a;                                                 \

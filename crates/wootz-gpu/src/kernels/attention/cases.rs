@@ -269,6 +269,8 @@ fn decode_scenes() -> Vec<Scene> {
     scenes.extend([1, 15, 16, 17, 255, 256, 257, 600].map(|context| scene(4, 1, 64, context)));
     scenes.extend([16, 255, 600].map(|context| scene(8, 1, 128, context)));
     scenes.extend([scene(4, 2, 8, 40), scene(3, 1, 16, 17), scene(10, 2, 32, 21)]);
+    // More partitions than are joined at once.
+    scenes.push(scene(2, 1, 8, 17_000));
     // Groups of more than 8 heads take two turns.
     scenes.push(scene(24, 2, 64, 20));
     // Windows: within a page, over partitions, exactly the context, larger than it.

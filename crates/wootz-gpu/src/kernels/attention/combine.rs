@@ -12,7 +12,7 @@ kernel_args! {
     pub struct CombineArguments {
         /// Query heads.
         heads: u32,
-        /// Elements of a head's result.
+        /// Elements of a head's result: a multiple of 4.
         dims: u32,
         /// How far back a row looks, in tokens; 0 is without end.
         window: u32,
@@ -25,8 +25,9 @@ kernel_args! {
     }
 }
 
-/// Dims and threads of a threadgroup.
-const THREADS: usize = 128;
+/// Dims of a threadgroup, and its threads.
+const DIMS: usize = 128;
+const THREADS: u32 = 256;
 
 /// What a split kernel leaves for the rows whose context has several partitions.
 #[derive(Debug, Clone, Copy)]
@@ -135,8 +136,8 @@ impl Combine {
                 Argument::inline(&arguments),
             ]),
             grid: Grid {
-                threadgroups: [heads.count as u32, self.rows as u32, heads.dim.div_ceil(THREADS) as u32],
-                threads: [THREADS as u32, 1, 1],
+                threadgroups: [heads.count as u32, self.rows as u32, heads.dim.div_ceil(DIMS) as u32],
+                threads: [THREADS, 1, 1],
             },
             work: Work {
                 bytes_read: (partials.sums.length + partials.stats.length) as u64,

@@ -208,7 +208,8 @@ impl Attend {
         self.heads.count / self.cache.shape.kv_heads
     }
 
-    /// What every kernel is told; `partitions` is the stride of what a split kernel leaves; `halves` is whether results are f16.
+    /// What every kernel is told; `partitions` is the stride of what a split kernel leaves, `halves` whether results
+    /// are f16.
     fn arguments(&self, partitions: usize, halves: bool) -> AttentionArguments {
         AttentionArguments {
             heads: self.heads.count as u32,

@@ -3,7 +3,7 @@
 use wootz_backend::cpu::reference;
 use wootz_weights::TensorType;
 
-use super::{DequantizeToHalf, Embed, Gather, GatherAdd};
+use super::{DequantizeToHalf, Embed, Gather, GatherAdd, PREVIOUS_ROW};
 use crate::case::{Case, Check, Tolerance, values};
 use crate::formats::{readable, sample::Sample};
 use crate::kernels::matrix::MatrixFormat;
@@ -44,11 +44,16 @@ fn embed_case(format: MatrixFormat, columns: usize, rows: usize, scale: f32) -> 
     let mut expected = vec![0.0; rows * columns];
     reference::embed(&sample.decoded, columns, &tokens, scale, &mut expected);
     let table = sample.store(&mut case, 1);
-    let tokens = case.input("tokens", &tokens);
+    // Every other one is named as a row of the step before, from the last on.
+    let chosen: Vec<u32> = tokens.iter().rev().copied().collect();
+    let named =
+        |row: usize| if row.is_multiple_of(2) { tokens[row] } else { PREVIOUS_ROW | (rows - 1 - row) as u32 };
+    let entries: Vec<u32> = (0..rows).map(named).collect();
+    let (tokens, previous) = (case.input("tokens", &entries), case.input("previous tokens", &chosen));
     let tolerance = sample.tolerance();
     let out =
         case.output_f32("out", expected, Tolerance { absolute: tolerance.absolute * scale, ..tolerance });
-    case.dispatch([Embed { rows, table, scale, tokens, out }.dispatch()]);
+    case.dispatch([Embed { rows, table, scale, tokens, previous, out }.dispatch()]);
     case
 }
 

@@ -1,5 +1,7 @@
 //! Packed products against scalar ones, of decoded weights and inputs as they are.
 
+mod fused;
+
 use wootz_weights::TensorType;
 
 use super::{Multiplier, Pack, PackedGemm, Sharing, Spread, UnpackToHalf};
@@ -9,7 +11,7 @@ use crate::formats::sample::Sample;
 use crate::kernels::gemm::cases::{Factors, Product, Stored};
 use crate::kernels::gemm::{HalfInput, HalfRows};
 use crate::kernels::joint::JointRows;
-use crate::kernels::matrix::{MatrixFormat, StoredMatrix};
+use crate::kernels::matrix::{MatrixFormat, Packing, StoredMatrix};
 
 const F16: MatrixFormat = MatrixFormat::Ggml(TensorType::F16);
 const Q4_K: MatrixFormat = MatrixFormat::Ggml(TensorType::Q4_K);
@@ -54,9 +56,9 @@ pub fn cases() -> Vec<Case> {
             cases.extend([13, 27, 62].map(|rows| case(format, rows, 37, columns, all)));
         }
     }
-    // One row, one output, one record; full tiles; several threadgroups; more records than are taken together; eight rows and
+    // One row, one output, two records; full tiles; several threadgroups; more records than are taken together; eight rows and
     // eight again.
-    cases.push(case(F16, 1, 1, 64, few(4, 1)));
+    cases.push(case(F16, 1, 1, 128, few(4, 1)));
     cases.push(case(Q4_K, 8, 32, 2560, few(8, 2)));
     cases.push(case(Q4_K, 12, 80, 1280, few(16, 2)));
     cases.push(case(F16, 19, 40, 128, FEW));
@@ -79,6 +81,7 @@ pub fn cases() -> Vec<Case> {
         cases.extend(all_in(2).map(|all| joint_case(F16, rows, &[48, 96], 640, all)));
     }
     cases.extend(all_in(3).map(|all| joint_case(F16, 9, &[16, 32, 16], 768, all)));
+    cases.extend(fused::cases());
     cases
 }
 
@@ -157,7 +160,11 @@ fn unpack_case(format: MatrixFormat, rows: usize, columns: usize) -> Case {
     let sample = Sample::new(format, rows, columns, 17);
     let stored = sample.store(&mut case, 1);
     let largest = sample.decoded.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
-    let tolerance = Tolerance { absolute: largest * 2.0e-3, relative: 0.0 };
+    let tolerance = match Pack::packing(format, columns) {
+        // (n - 32) · scale: rounded are the scale, to 2⁻¹¹ and then to 2⁻⁹ of it, and the product to 2⁻¹¹.
+        Some(Packing::SixBits) => Tolerance { absolute: 1.0e-7, relative: 3.0e-3 },
+        _ => Tolerance { absolute: largest * 2.0e-3, relative: 0.0 },
+    };
     let poison = vec![0xff; 2 * sample.decoded.len()];
     let out = case.buffer("out", poison, Check::F16(sample.decoded.clone(), tolerance));
     let matrix = packed(&mut case, stored);

@@ -18,9 +18,15 @@ kernel_args! {
     }
 }
 
-fn launch(entry: &'static str, input: Slice, out: Slice, (rows, columns): (usize, usize)) -> Dispatch {
+fn launch(
+    entry: &'static str,
+    input: Slice,
+    out: Slice,
+    (rows, columns): (usize, usize),
+    records: usize,
+) -> Dispatch {
     let arguments = PackArguments { rows: rows as u32, columns: columns as u32 };
-    let records = [columns / Packing::COLUMNS, rows.div_ceil(Packing::OUTPUTS)];
+    let records = [records, rows.div_ceil(Packing::OUTPUTS)];
     Dispatch {
         kernel: Kernel { source: &SOURCES[PACK], entry },
         arguments: ArrayVec::from_iter([
@@ -58,12 +64,13 @@ impl Pack {
             TensorType::F16 | TensorType::BF16 => Packing::Halves,
             _ => return None,
         };
-        columns.is_multiple_of(Packing::COLUMNS).then_some(packing)
+        let fits = columns >= Packing::LEAST_COLUMNS && columns.is_multiple_of(Packing::COLUMNS);
+        fits.then_some(packing)
     }
 
     /// Bytes of a packed matrix.
     pub fn bytes(packing: Packing, rows: usize, columns: usize) -> usize {
-        rows.div_ceil(Packing::OUTPUTS) * (columns / Packing::COLUMNS) * packing.record_bytes()
+        rows.div_ceil(Packing::OUTPUTS) * Packing::records(columns) * packing.record_bytes()
     }
 
     /// The launch, and the matrix that it makes.
@@ -89,7 +96,7 @@ impl Pack {
         let format = MatrixFormat::Packed(packing);
         let packed = StoredMatrix { format, rows, columns, data: out, scales: None, biases: None };
         let packed = packed.checked().expect("memory of the size that was asked for");
-        (launch(entry, matrix.data, out, (rows, columns)), packed)
+        (launch(entry, matrix.data, out, (rows, columns), Packing::records(columns)), packed)
     }
 }
 
@@ -109,7 +116,8 @@ impl UnpackToHalf {
     /// If the matrix is not packed.
     pub fn dispatch(&self) -> Dispatch {
         let &UnpackToHalf { matrix, out } = self;
-        launch(self.entry(), matrix.data, out, (matrix.rows, matrix.columns))
+        let records = matrix.columns / Packing::COLUMNS;
+        launch(self.entry(), matrix.data, out, (matrix.rows, matrix.columns), records)
     }
 
     fn entry(&self) -> &'static str {

@@ -24,6 +24,14 @@ impl Packing {
     /// Columns of a record.
     pub const COLUMNS: usize = 64;
 
+    /// Columns of a matrix at least.
+    pub const LEAST_COLUMNS: usize = 2 * Self::COLUMNS;
+
+    /// Records of 16 outputs: an even number, one of which may be of zeros.
+    pub const fn records(columns: usize) -> usize {
+        columns.div_ceil(2 * Self::COLUMNS) * 2
+    }
+
     /// Bytes of a record.
     pub const fn record_bytes(self) -> usize {
         match self {

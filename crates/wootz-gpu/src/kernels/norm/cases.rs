@@ -35,7 +35,9 @@ pub(super) fn cases() -> Vec<Case> {
             .map(|(rows, width, norm)| add_rms_norm(rows, width, norm)),
     );
     for (rows, width, scale) in [(2, 64, 1.0), (3, 103, 1.0e6), (1, 2048, 1.0e-4), (1, 16389, 1.0)] {
-        cases.extend([true, false].map(|floats| add_rms_norm_half(rows, width, scale, floats)));
+        for (added, floats) in [(true, true), (true, false), (false, true), (false, false)] {
+            cases.push(rms_norm_half(HalfCase { rows, width, scale, added, floats }));
+        }
     }
     for (rows, width, with_bias) in [(2, 64, true), (3, 102, false), (1, 1, true), (1, 16387, true)] {
         for added in [false, true] {
@@ -62,24 +64,39 @@ fn rms_norm(rows: usize, width: usize, norm: Norm) -> Case {
     reference::rms_norm(&inputs, &weights, norm, &mut expected);
     let input = unaligned(&mut case, "input", &inputs);
     let weight = case.input("weight", &weights);
-    let out = case.output_f32("out", expected, TOLERANCE);
+    let out = Normed::Floats(case.output_f32("out", expected, TOLERANCE));
     case.dispatch([RmsNorm { rows, width, norm, input, weight, out }.dispatch()]);
     case
 }
 
-/// With weights so large or small that f16 does not hold the results as they are; with the result as f32, or without.
-fn add_rms_norm_half(rows: usize, width: usize, scale: f32, floats: bool) -> Case {
+/// With weights so large or small that f16 does not hold the results as they are.
+struct HalfCase {
+    rows: usize,
+    width: usize,
+    /// Of the weights.
+    scale: f32,
+    /// Whether a residual is added first.
+    added: bool,
+    /// Whether the result is wanted as f32 too.
+    floats: bool,
+}
+
+fn rms_norm_half(shape: HalfCase) -> Case {
+    let HalfCase { rows, width, scale, added, floats } = shape;
+    let name = if added { "add_rms_norm_half" } else { "rms_norm_half" };
     let beside = if floats { ", f32 too" } else { "" };
-    let mut case = Case::new(format!("add_rms_norm_half {rows}x{width}, weights of {scale:e}{beside}"));
+    let mut case = Case::new(format!("{name} {rows}x{width}, weights of {scale:e}{beside}"));
     let (inputs, residuals) = (values(rows * width, 1), values(rows * width, 2));
     let weights: Vec<f32> = values(width, 3).iter().map(|value| value * scale).collect();
-    let mut sums = residuals.clone();
-    reference::add(&mut sums, &inputs);
+    let mut sums = inputs.clone();
+    if added {
+        reference::add(&mut sums, &residuals);
+    }
     let mut expected = vec![0.0; rows * width];
     reference::rms_norm(&sums, &weights, PLAIN, &mut expected);
     let (rounded, inverses) = twins::half_rows::scaled(&expected, width);
     let input = unaligned(&mut case, "input", &inputs);
-    let residual = case.updated_f32("residual", &residuals, sums, Tolerance::EXACT);
+    let residual = added.then(|| case.updated_f32("residual", &residuals, sums, Tolerance::EXACT));
     let weight = case.input("weight", &weights);
     let floats = floats.then(|| case.output_f32("out", expected, TOLERANCE));
     let tolerance = Tolerance { absolute: 1e-6, relative: 1e-3 };
@@ -87,7 +104,11 @@ fn add_rms_norm_half(rows: usize, width: usize, scale: f32, floats: bool) -> Cas
     let inverse = case.output_f32("inverse", inverses, Tolerance::EXACT);
     let halves = HalfInput { halves, inverse };
     let out = floats.map_or(Normed::Halves(halves), |floats| Normed::Both(floats, halves));
-    case.dispatch([AddRmsNorm { rows, width, norm: PLAIN, input, residual, weight, out }.dispatch()]);
+    let norm = PLAIN;
+    case.dispatch([match residual {
+        Some(residual) => AddRmsNorm { rows, width, norm, input, residual, weight, out }.dispatch(),
+        None => RmsNorm { rows, width, norm, input, weight, out }.dispatch(),
+    }]);
     case
 }
 

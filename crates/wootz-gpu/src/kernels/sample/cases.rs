@@ -1,8 +1,8 @@
 //! The sampler beside its twin.
 
 use super::{
-    BROKEN_LOGIT, CHOSEN, Changes, FeedTokens, Logprobs, NO_TOKEN, NO_TOKEN_LEFT, PREVIOUS_ROW, RowSettings,
-    Sample, SampleRow,
+    BROKEN_LOGIT, CHOSEN, Changes, Drawing, Logprobs, NO_TOKEN, NO_TOKEN_LEFT, PREVIOUS_ROW, PartScratch,
+    RowSettings, Sample, SampleRow,
 };
 use crate::case::{Case, Check, Tolerance, values};
 use crate::twins::sample::{self, Inputs};
@@ -27,8 +27,7 @@ const COUNTS: &str = "counts";
 
 pub(super) fn cases() -> Vec<Case> {
     let plain = RowSettings { temperature: 1.0, ..RowSettings::default() };
-    let mut cases = vec![feed(5), feed(300)];
-    cases.push(rows("greedy", 1003, 9.0, vec![RowSettings::default(), RowSettings::default()]));
+    let mut cases = vec![rows("greedy", 1003, 9.0, vec![RowSettings::default(), RowSettings::default()])];
     cases.push(rows("one token", 1, 1.0, vec![RowSettings::default(), plain.clone()]));
     cases.push(rows("from all", 2085, 4.0, draws(&plain, 6)));
     cases.push(rows(
@@ -48,6 +47,10 @@ pub(super) fn cases() -> Vec<Case> {
     cases.push(rows("all filters", 333, 9.0, draws(&usual, 8)));
     // More tokens than the shortlist takes, and too many of them kept: searched in the vocabulary itself.
     cases.push(rows("a wide top-k", 2200, 0.4, draws(&RowSettings { top_k: 2100, ..plain.clone() }, 2)));
+    cases.push(rows("a wide top-p", 2200, 0.4, draws(&RowSettings { top_p: 0.97, ..plain.clone() }, 2)));
+    cases.push(rows("a low min-p", 2200, 0.4, draws(&RowSettings { min_p: 0.3, ..plain.clone() }, 2)));
+    // Just so many tokens that a list holds all, and then sorts as many as it ever does.
+    cases.push(rows("a long list", 2048, 0.4, draws(&RowSettings { top_p: 0.9, ..plain.clone() }, 2)));
     let penalised = RowSettings {
         logit_bias: 0..5,
         repetition_penalty: 1.3,
@@ -61,6 +64,7 @@ pub(super) fn cases() -> Vec<Case> {
     let masked = RowSettings { mask: Some(3), history: 2..5, logit_bias: 2..4, ..penalised.clone() };
     let changing = vec![penalised.clone(), greedily, plain.clone(), masked];
     cases.push(rows("changes", 37, 3.0, changing.clone()));
+    cases.push(rows("changes", 96, 3.0, changing.clone()));
     let mut after_a_fault = rows("changes after a step that was broken off", 37, 3.0, changing);
     for buffer in after_a_fault.buffers.iter_mut().filter(|buffer| buffer.name == COUNTS) {
         buffer.bytes.fill(7);
@@ -76,7 +80,57 @@ pub(super) fn cases() -> Vec<Case> {
     ];
     cases.push(rows("ties", 33, 0.0, tied));
     cases.push(refusals());
+    // More logits in a row than a threadgroup has, in rows that begin at any multiple of four bytes and of sixteen.
+    cases.push(parts(9002));
+    cases.push(parts(8192));
+    cases.push(rows("many rows", 4100, 5.0, vec![RowSettings::default(); 40]));
+    // All are as near as the nearest reach, and more than a list takes: top tokens are searched for.
+    let near = [0, 3, 128].map(|count| RowSettings { logprobs: Some(count), ..RowSettings::default() });
+    cases.push(rows("top tokens of a flat row", 2200, 0.4, near.to_vec()));
+    cases.push(rows("top tokens among equals", 2200, 0.0, near.to_vec()));
     cases
+}
+
+/// Rows whose answer depends on all of their parts.
+fn parts(vocab: usize) -> Case {
+    let greedy = RowSettings { logprobs: Some(3), ..RowSettings::default() };
+    let plain = RowSettings { temperature: 1.0, seed: 99, ..RowSettings::default() };
+    let mut rows: Vec<(RowSettings, Vec<f32>)> = Vec::new();
+    let mut row = |settings: &RowSettings, spread: f32, places: &[(usize, f32)]| {
+        let mut logits: Vec<f32> = match spread.is_finite() {
+            true => values(vocab, rows.len() as u64).iter().map(|value| spread * value).collect(),
+            false => vec![spread; vocab],
+        };
+        places.iter().for_each(|&(place, logit)| logits[place] = logit);
+        rows.push((settings.clone(), logits));
+    };
+    // The best: in the last place, in three parts, as both zeros, alone.
+    row(&greedy, 4.0, &[(vocab - 1, 5.0)]);
+    row(&greedy, 4.0, &[(8000, 5.0), (4096, 5.0), (4097, 5.0), (6000, 5.0)]);
+    row(&greedy, 0.0, &[(4095, 5.0), (4096, 5.0)]);
+    row(&RowSettings::default(), 0.0, &[(0, -0.0), (5000, 0.0)]);
+    // Broken logits in one part or in several, before and behind the best.
+    row(&greedy, 4.0, &[(3, 5.0), (vocab - 2, f32::NAN)]);
+    row(&greedy, 4.0, &[(8100, f32::NAN), (4100, f32::INFINITY), (8101, f32::INFINITY)]);
+    row(&plain, 4.0, &[(7000, -f32::NAN)]);
+    // Nothing is possible, or one token only.
+    row(&greedy, f32::NEG_INFINITY, &[]);
+    row(&plain, f32::NEG_INFINITY, &[]);
+    let filtered = RowSettings { top_k: 40, top_p: 0.95, min_p: 0.05, temperature: 0.8, ..plain.clone() };
+    for settings in [&greedy, &plain, &filtered] {
+        row(settings, f32::NEG_INFINITY, &[(vocab - 3, -50.0)]);
+    }
+    // Draws that reach into all parts, and filters that keep something of all.
+    let by_mass = RowSettings { top_p: 0.9, ..plain.clone() };
+    let floored = RowSettings { min_p: 0.2, temperature: 2.0, ..plain.clone() };
+    for (draw, settings) in [&plain, &plain, &plain, &filtered, &by_mass, &floored].into_iter().enumerate() {
+        let drawn = RowSettings { draw: draw as u64, ..settings.clone() };
+        row(&drawn, 3.0, &[]);
+        row(&drawn, 14.0, &[]);
+        row(&drawn, 0.0, &[(4095, 1.0), (4096, 1.0), (8191, 1.0)]);
+    }
+    let (settings, logits): (Vec<RowSettings>, Vec<Vec<f32>>) = rows.into_iter().unzip();
+    sampled(&format!("sample rows of several parts of {vocab}"), vocab, logits.concat(), &settings)
 }
 
 /// The same settings at several draws.
@@ -133,6 +187,8 @@ fn expected(logits: &[f32], settings: &RowSettings, inputs: &Inputs) -> Expected
     let token = sample::choose(&changed, settings);
     let logprobs = sample::logprobs(logits);
     let mut order: Vec<u32> = (0..logits.len() as u32).collect();
+    // What is impossible is in no list.
+    order.retain(|&token| logits[token as usize] > f32::NEG_INFINITY);
     // Minus zero equals zero.
     let rank = |token: u32| logits[token as usize] + 0.0;
     order.sort_by(|&a, &b| rank(b).total_cmp(&rank(a)).then(a.cmp(&b)));
@@ -172,9 +228,18 @@ fn sampled(name: &str, vocab: usize, logits: Vec<f32>, settings: &[RowSettings])
             previous: case.input("previous tokens", &PREVIOUS),
         }
     });
+    let [bests, masses, within, lists] = PartScratch::bytes(settings.len(), vocab);
+    let parts = PartScratch {
+        bests: case.scratch("bests", bests),
+        masses: case.scratch("masses", masses),
+        within: case.scratch("within", within),
+        lists: case.scratch("lists", lists),
+    };
     let launch = Sample {
         rows: settings.len(),
         vocab,
+        drawing: Drawing::of(&encoded),
+        parts,
         logits: case.input("logits", &logits),
         settings: case.input("settings", &encoded),
         changes,
@@ -214,16 +279,4 @@ fn logprob_outputs(case: &mut Case, settings: &[RowSettings], rows: &[Expected],
 fn exactly(case: &mut Case, name: &'static str, expected: Vec<u32>) -> crate::device::Slice {
     let bytes: Vec<u8> = bytemuck::cast_slice(&expected).to_vec();
     case.buffer(name, vec![0xff; bytes.len()], Check::Bytes(bytes))
-}
-
-fn feed(count: usize) -> Case {
-    let mut case = Case::new(format!("feed_tokens {count}"));
-    let entries: Vec<u32> =
-        (0..count as u32).map(|i| if i % 3 == 1 { PREVIOUS_ROW | (i % 2) } else { 10 * i }).collect();
-    let tokens = entries.iter().map(|&entry| sample::resolve(entry, &PREVIOUS)).collect();
-    let entries = case.input("entries", &entries);
-    let previous = case.input("previous tokens", &PREVIOUS);
-    let tokens = exactly(&mut case, "tokens", tokens);
-    case.dispatch([FeedTokens { count, entries, previous, tokens }.dispatch()]);
-    case
 }

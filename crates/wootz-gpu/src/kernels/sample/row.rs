@@ -10,8 +10,6 @@ use crate::kernel_args;
 pub const VOCABULARY_LIMIT: usize = (1 << 20) - 1;
 /// Top tokens of a row at most: they are ranked in threadgroup memory.
 pub const TOP_LIMIT: usize = 128;
-/// Added to a row number, in a history or among the tokens of a step: the token that this row of the previous step chose.
-pub const PREVIOUS_ROW: u32 = 1 << 31;
 
 kernel_args! {
     /// How one row is sampled, as the kernels read it. Made by [`RowSettings::encode`].
@@ -61,6 +59,11 @@ impl SampleRow {
     /// Whether sampling needs [`super::Changes`] for this row.
     pub fn changes_logits(&self) -> bool {
         self.changes != 0
+    }
+
+    /// Whether more than the most likely token is asked for.
+    pub fn draws(&self) -> bool {
+        self.greedy == 0
     }
 }
 
