@@ -9,6 +9,9 @@ use crate::repository::Repository;
 /// What to test.
 #[derive(Args, Default)]
 pub struct Options {
+    /// Where the random cases of property tests begin. Every run tests the same ones unless this says otherwise
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
     /// Passed on to the test runner, after the options for the whole workspace
     #[arg(last = true)]
     arguments: Vec<String>,
@@ -30,6 +33,8 @@ pub fn run(repository: &Repository, options: &Options) -> Result<(), Failure> {
     process::run(examples)?;
     let mut tests = repository.cargo();
     tests.args(runner()).arg("--workspace").args(FEATURES).args(&options.arguments);
+    // What is read by proptest. A commit that passed has to pass again.
+    tests.env("PROPTEST_RNG_SEED", options.seed.to_string());
     process::run(tests)
 }
 
