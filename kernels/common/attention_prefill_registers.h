@@ -1,87 +1,94 @@
 // Attention of prompts over pages, on a matrix unit whose factors lie in registers as on NVIDIA's: what
 // common/attention_prefill.h computes, as FlashAttention-2 (Dao 2023) goes about it.
 //
-// A simdgroup takes 16 rows of a tile and one head, and goes through the pages that they look at alone, in ascending order:
-// no threadgroup memory, no barrier. The eight of a threadgroup have a tile's 32 rows of four neighbouring heads, which
-// mostly share K and V and find them in the core's cache: grid [⌈heads / 4⌉, tiles]. The last tiles come first, as they look
-// at the most pages.
+// A simdgroup takes 16 rows of a tile and one head. The eight of a threadgroup share a kv head, and go through its pages
+// together, from threadgroup memory (common/page_stage.h): 32 rows of four heads, or 64 rows of two, or 128 rows of one, by
+// how many heads share a kv head, so that a tile has up to so many rows. Grid [kv_heads · ⌈group / heads⌉, tiles]; the last
+// tiles come first, as they look at the most pages.
 //
-//   scores [16 rows, 16 tokens] = query [16 rows, D] · K [D, 16 tokens]     sums [16 rows, D] += powers [16 rows, 16 tokens] · V
+//   scores [16 rows, 32 tokens] = query [16 rows, D] · K [D, 32 tokens]     sums [16 rows, D] += powers [16 rows, 32 tokens] · V
 //
-// The page is the *right* factor here; common/page_factors.h says who holds what of it. The two halves of its words make two
-// products: scores of even and of odd tokens, sums of even and of odd dims. A lane's scores, of rows g and g + 8, are in the
-// places where the left factor of the second product wants its powers, if the tokens of V are taken in the order 4 t,
-// 4 t + 2, 4 t + 1, 4 t + 3: nothing is exchanged but a row's greatest score, between four lanes.
+//   stage            i        i + 1      i + 2        Two places of threadgroup memory take turns. While a stage is multiplied
+//   threadgroup    ┌─────────┐                        from one, the next lies in the other, and the one after that comes
+//   memory         │multiply │┌─────────┐             from the cache to registers: one barrier a stage.
+//                  └─────────┘│ store   │┌────────┐
+//   registers                 └─────────┘│ fetch  │
 //
-// The next page's keys are asked for when this one's have been used, and so are its values. Sums fade only where a maximum
-// grew, which is rare after the first pages; the factor would be exactly 1.
+// Scores of rows g and g + 8 and of tokens 2 t, 2 t + 1 lie in a lane just where the left factor of the second product wants
+// its powers: nothing is exchanged but a row's greatest score, between four lanes. Sums fade only where a maximum grew, which
+// is rare after the first stages; the factor would be exactly 1.
 //
-// One answer: pages that are masked for a row multiply its sums by 1 and add 0, so that its bits follow from its position,
-// window and keys alone, as in common/attention_matrix.h, which also says what is rounded.
+// One answer: stages begin at multiples of 32 tokens, and one that is masked for a row would multiply its sums by 1 and add 0
+// (it is left out where it is masked for all 16), so that its bits follow from its position, window and keys alone, as in
+// common/attention_matrix.h, which also says what is rounded.
 //
-// FLOPs: 4 · D · tokens a row and head; 32 products a page for D = 128, beside 48 loads and 64 moves of halves. Registers for
-// D = 128: 64 of sums, 32 of queries, 32 of K, 32 of V.
+// FLOPs: 4 · D · tokens a row and head; for D = 128 a stage has 64 products a simdgroup, beside 32 loads of blocks, 4 of 16
+// bytes a thread, and 16 powers a lane. Bytes: a tile's pages once for each 8 simdgroups, from the cache; 128 B a token, row
+// and head of threadgroup memory for every 16 rows. Registers for D = 128: 64 of sums, 32 of queries, 16 of scores, 16 under way.
+// Threadgroup memory: 33 KiB. What was tried: every simdgroup its own loads from the cache, without threadgroup memory or
+// barriers (103 TFLOP/s on an H200: 8 KiB a page and 16 rows are more than the second-level cache gives).
 // Twin: wootz_gpu::twins::attention::attend.
 #pragma once
-#include "common/page_factors.h"
+#include "common/page_stage.h"
 
-// Heads of a threadgroup.
-constant constexpr uint PROMPT_HEADS = 4;
+constant constexpr uint PROMPT_SIMDGROUPS = STAGE_THREADS / 32;
+
+// Scores of 16 rows, and then their powers, as a lane holds them: of tokens 16 page + 8 upper + 2 t and the next, .xy of row g
+// and .zw of row g + 8.
+struct StageScores {
+    float4 of[STAGE_PAGES][2];
+};
 
 // 16 rows of one head, as a lane holds them: rows g and g + 8, in .x and .y of what there is one of a row.
 template <ushort D>
 struct PromptRows {
     half2 query[D / 16][4];
-    float4 low[D / 16], high[D / 16];   // dims dim_of(i, 2 t) and dim_of(i, 2 t + 1), and those behind them, of both rows
-    float2 most, sum;                   // `sum` of the lane's own tokens
+    float4 value[D / 8];    // dims 2 t and 2 t + 1 of eight, of both rows
+    float2 most, sum;       // `sum` of the lane's own tokens
 
     // Rows behind `rows` are zeros.
     void begin(device const float* from, ulong stride, uint rows, float scale, uint g, uint t) thread {
         for (ushort half_row = 0; half_row < 2; half_row++) {
             const uint row = g + 8 * half_row;
-            device const float* own = from + min(row, rows - 1) * stride + t;
+            device const float2* own = (device const float2*)(from + min(row, rows - 1) * stride) + t;
             const float factor = row < rows ? scale : 0.0f;
             for (ushort i = 0; i < D / 16; i++) {
-                query[i][half_row] = half2(half(own[16 * i] * factor), half(own[16 * i + 4] * factor));
-                query[i][2 + half_row] = half2(half(own[16 * i + 8] * factor), half(own[16 * i + 12] * factor));
+                query[i][half_row] = half2(own[8 * i] * factor);
+                query[i][2 + half_row] = half2(own[8 * i + 4] * factor);
             }
         }
-        for (ushort i = 0; i < D / 16; i++) low[i] = high[i] = float4(0.0f);
+        for (ushort i = 0; i < D / 8; i++) value[i] = float4(0.0f);
         most = float2(NO_SCORE);
         sum = float2(0.0f);
     }
 
-    // Scores of tokens 4 t, 4 t + 2 (even) and 4 t + 1, 4 t + 3 (odd): .xy of row g, .zw of row g + 8.
-    void multiply_keys(thread const PageKeys<D>& keys, thread float4& even, thread float4& odd) thread {
-        even = odd = float4(0.0f);
+    void multiply_keys(threadgroup const uint4* stage, thread StageScores& scores, ushort lane) const thread {
+        for (ushort page = 0; page < STAGE_PAGES; page++) scores.of[page][0] = scores.of[page][1] = float4(0.0f);
         for (ushort i = 0; i < D / 16; i++) {
-            const uint first = keys.word[i][0], second = keys.word[i][1], third = keys.word[i][2], fourth = keys.word[i][3];
-            matrix_multiply_16x8x16(even, query[i][0], query[i][1], query[i][2], query[i][3],
-                as_type<uint>(low_halves(first, second)), as_type<uint>(low_halves(third, fourth)));
-            matrix_multiply_16x8x16(odd, query[i][0], query[i][1], query[i][2], query[i][3],
-                as_type<uint>(high_halves(first, second)), as_type<uint>(high_halves(third, fourth)));
+            for (ushort page = 0; page < STAGE_PAGES; page++) {
+                const uint4 right = staged_keys<D>(stage, page, 16 * i, lane);
+                matrix_multiply_16x8x16(scores.of[page][0], query[i][0], query[i][1], query[i][2], query[i][3], right.x, right.y);
+                matrix_multiply_16x8x16(scores.of[page][1], query[i][0], query[i][1], query[i][2], query[i][3], right.z, right.w);
+            }
         }
     }
 
     // Scores become powers; the sums so far fade.
-    void take(thread float4& even, thread float4& odd) thread {
-        const float4 both = max(even, odd);
+    void take(thread StageScores& scores) thread {
+        float4 both = max(scores.of[0][0], scores.of[0][1]);
+        for (ushort page = 1; page < STAGE_PAGES; page++) both = max(both, max(scores.of[page][0], scores.of[page][1]));
         float2 greatest = max(most, max(both.xz, both.yw));
         for (ushort step = 1; step < 4; step *= 2) greatest = max(greatest, simd_shuffle_xor(greatest, step));
         if (simd_any(greatest.x != most.x || greatest.y != most.y)) {
             const float4 fade = float4(most.x == greatest.x ? 1.0f : power_of(most.x, greatest.x),
                                        most.y == greatest.y ? 1.0f : power_of(most.y, greatest.y), 0.0f, 0.0f).xxyy;
-            for (ushort i = 0; i < D / 16; i++) {
-                low[i] = low[i] * fade;
-                high[i] = high[i] * fade;
-            }
+            for (ushort i = 0; i < D / 8; i++) value[i] = value[i] * fade;
             sum = sum * fade.xz;
             most = greatest;
         }
-        for (ushort i = 0; i < 4; i++) {
-            even[i] = power_of(even[i], most[i / 2]);
-            odd[i] = power_of(odd[i], most[i / 2]);
-        }
+        for (ushort page = 0; page < STAGE_PAGES; page++)
+            for (ushort upper = 0; upper < 2; upper++)
+                for (ushort i = 0; i < 4; i++) scores.of[page][upper][i] = power_of(scores.of[page][upper][i], most[i / 2]);
     }
 
     void store(device float* out, ulong at, bool halves, ulong stride, uint rows, bool has_sink, float sink, uint g, uint t) thread {
@@ -90,38 +97,60 @@ struct PromptRows {
             const uint row = g + 8 * half_row;
             if (row >= rows) continue;
             const float factor = final_factor(most[half_row], sum[half_row], has_sink, sink);
-            for (ushort i = 0; i < D / 16; i++) {
-                const float2 first = half_row ? low[i].zw : low[i].xy, second = half_row ? high[i].zw : high[i].xy;
-                for (ushort j = 0; j < 2; j++) {
-                    const float2 pair = float2(first[j], second[j]) * factor;
-                    const ulong place = at + row * stride + PageValues<D>::dim_of(i, 2 * t + j);
-                    if (halves) *(device half2*)((device half*)out + place) = half2(pair);
-                    else *(device float2*)(out + place) = pair;
-                }
+            for (ushort i = 0; i < D / 8; i++) {
+                const float2 pair = (half_row ? value[i].zw : value[i].xy) * factor;
+                const ulong place = at + row * stride + 8 * i + 2 * t;
+                if (halves) *(device half2*)((device half*)out + place) = half2(pair);
+                else *(device float2*)(out + place) = pair;
             }
         }
     }
 };
 
-// sums of values += powers · V of a page, and sums of powers.
+// Sums of values += powers · V of a stage, and sums of powers.
 template <ushort D>
-inline void add_values(thread PromptRows<D>& rows, thread const PageValues<D>& values, float4 even, float4 odd) {
-    const half4 a = half4(even), b = half4(odd);
-    const float4 rounded = float4(a) + float4(b);
-    rows.sum += rounded.xz + rounded.yw;
-    for (ushort i = 0; i < D / 16; i++) {
-        const uint first = values.word[0][i], second = values.word[1][i], third = values.word[2][i], fourth = values.word[3][i];
-        matrix_multiply_16x8x16(rows.low[i], a.xy, a.zw, b.xy, b.zw,
-            as_type<uint>(low_halves(first, third)), as_type<uint>(low_halves(second, fourth)));
-        matrix_multiply_16x8x16(rows.high[i], a.xy, a.zw, b.xy, b.zw,
-            as_type<uint>(high_halves(first, third)), as_type<uint>(high_halves(second, fourth)));
+inline void add_values(thread PromptRows<D>& rows, threadgroup const uint4* stage, StageScores powers, ushort lane) {
+    for (ushort page = 0; page < STAGE_PAGES; page++) {
+        const half4 a = half4(powers.of[page][0]), b = half4(powers.of[page][1]);
+        const float4 rounded = float4(a) + float4(b);
+        rows.sum += rounded.xz + rounded.yw;
+        for (ushort i = 0; i < D / 8; i += 2) {
+            const uint4 right = staged_values<D>(stage, page, i, lane);
+            matrix_multiply_16x8x16(rows.value[i], a.xy, a.zw, b.xy, b.zw, right.x, right.y);
+            matrix_multiply_16x8x16(rows.value[i + 1], a.xy, a.zw, b.xy, b.zw, right.z, right.w);
+        }
     }
 }
 
-// A score as it counts: capped, or less than any where the row does not look at the token.
-inline float seen_score(float score, uint token, uint position, uint window, float softcap) {
-    return token <= position && token >= first_token(position, window) ? softcapped(score, softcap) : 2.0f * NO_SCORE;
-}
+// What a simdgroup's rows look at: `rows` of them from `position` on.
+struct PromptMask {
+    uint position, rows, window;
+    float softcap;
+
+    bool sees_any(uint token) const {
+        return token <= position + rows - 1 && token + STAGE_TOKENS > first_token(position, window);
+    }
+    bool sees_all(uint token) const {
+        return token + STAGE_TOKENS - 1 <= position && token >= first_token(position + rows - 1, window);
+    }
+    // Scores of tokens `first` and the next as they count: capped, or less than any where the row does not look at the token.
+    float4 seen(float4 score, uint first, uint g) const {
+        float4 counts = score;
+        if (softcap > 0.0f) counts = softcap * precise::tanh(score / softcap);
+        for (ushort i = 0; i < 4; i++) {
+            const uint own = position + min(g + i / 2 * 8, rows - 1), token = first + i % 2;
+            if (token > own || token < first_token(own, window)) counts[i] = 2.0f * NO_SCORE;
+        }
+        return counts;
+    }
+    void apply(thread StageScores& scores, uint token, uint g, uint t) const {
+        for (ushort page = 0; page < STAGE_PAGES; page++) {
+            const uint first = token + page * PAGE_TOKENS + 2 * t;
+            scores.of[page][0] = seen(scores.of[page][0], first, g);
+            scores.of[page][1] = seen(scores.of[page][1], first + 8, g);
+        }
+    }
+};
 
 template <ushort D>
 [[max_total_threads_per_threadgroup(256)]]
@@ -135,48 +164,44 @@ kernel void attention_prefill_registers(
     constant AttentionArguments& args  [[buffer(6)]],
     uint2 group      [[threadgroup_position_in_grid]],
     uint2 groups     [[threadgroups_per_grid]],
+    ushort thread_id [[thread_index_in_threadgroup]],
     ushort simdgroup [[simdgroup_index_in_threadgroup]],
     ushort lane      [[thread_index_in_simdgroup]])
 {
+    threadgroup uint4 stages[2][StagePlaces<D>::ALL];
+    const uint heads = args.group >= 4 ? 4 : args.group >= 2 ? 2 : 1, blocks = (args.group + heads - 1) / heads;
+    const uint slices = PROMPT_SIMDGROUPS / heads, kv_head = group.x / blocks;
+    const uint head_in_group = group.x % blocks * heads + simdgroup / slices, head = kv_head * args.group + head_in_group;
     const uint4 tile = tiles[groups.y - 1 - group.y];
-    const uint head = group.x * PROMPT_HEADS + simdgroup / 2, first_row = simdgroup % 2 * 16;
-    if (head >= args.heads || first_row >= tile.y) return;   // a whole simdgroup; there are no barriers
-    const uint g = lane / 4, t = lane % 4, rows = min(16u, tile.y - first_row), position = tile.z + first_row;
-    // What the rows look at, from the first one's first token to the last one's own.
-    const Partition context = {0, first_token(position, args.window), position + rows - 1};
-    const uint last_page = context.position / PAGE_TOKENS;
-    device const half* layer = pool + args.layer_offset + head / args.group * 2 * D * PAGE_TOKENS;
-    device const uint* numbers = pages + tile.w;
+    const uint first_row = simdgroup % slices * 16, g = lane / 4, t = lane % 4;
+    // Others only bring pages.
+    const bool computes = head_in_group < args.group && first_row < tile.y;
+    const PromptMask mask = {tile.z + first_row, computes ? min(16u, tile.y - first_row) : 1, args.window, args.softcap};
+    // What all rows look at, from the first one's first token to the last one's own.
+    const StagedContext context = {pool + args.layer_offset + kv_head * 2 * D * PAGE_TOKENS, pages + tile.w, args.page_stride,
+        {0, first_token(tile.z, args.window), tile.z + tile.y - 1}};
     const ulong stride = ulong(args.heads) * D, at = (ulong(tile.x + first_row) * args.heads + head) * D;
 
-    uint page = context.first / PAGE_TOKENS, next = min(page + 1, last_page);
-    uint number = numbers[page], next_number = numbers[next];
-    PageKeys<D> keys;
-    PageValues<D> values;
-    keys.load(layer + ulong(number) * args.page_stride, g, t);
-    values.load(layer + ulong(number) * args.page_stride + D * PAGE_TOKENS, context.seen(page), g, t);
+    const uint first = context.first_stage(), last = context.last_stage();
+    StageShare<D> share;
+    share.fetch(context, first, thread_id);
     PromptRows<D> mine;
-    mine.begin(query + at, stride, rows, args.scale, g, t);
-    // Behind the last page it is loaded again, and not used.
-    for (; page <= last_page; page++) {
-        float4 even, odd;
-        mine.multiply_keys(keys, even, odd);
-        device const half* cell = layer + ulong(next_number) * args.page_stride;
-        next = min(page + 1, last_page);
-        next_number = numbers[min(page + 2, last_page)];
-        keys.load(cell, g, t);
-        const uint token = page * PAGE_TOKENS;
-        const bool all_seen = token + PAGE_TOKENS - 1 <= position && token >= first_token(position + 15, args.window);
-        if (!all_seen || args.softcap > 0.0f) {
-            for (ushort i = 0; i < 4; i++) {
-                const uint own = min(position + g + i / 2 * 8, context.position), first = token + 4 * t + i % 2 * 2;
-                even[i] = seen_score(even[i], first, own, args.window, args.softcap);
-                odd[i] = seen_score(odd[i], first + 1, own, args.window, args.softcap);
-            }
+    if (computes) mine.begin(query + at, stride, mask.rows, args.scale, g, t);
+    share.store(stages[0], context, first, thread_id);
+    if (first < last) share.fetch(context, first + 1, thread_id);
+    threadgroup_barrier(mem_flags::mem_threadgroup);
+    for (uint stage = first; stage <= last; stage++) {   // the whole threadgroup
+        const uint turn = (stage - first) % 2, token = stage * STAGE_TOKENS;
+        if (stage < last) share.store(stages[1 - turn], context, stage + 1, thread_id);
+        if (stage + 1 < last) share.fetch(context, stage + 2, thread_id);
+        if (computes && mask.sees_any(token)) {          // a whole simdgroup
+            StageScores scores;
+            mine.multiply_keys(stages[turn], scores, lane);
+            if (!mask.sees_all(token) || args.softcap > 0.0f) mask.apply(scores, token, g, t);
+            mine.take(scores);
+            add_values<D>(mine, stages[turn], scores, lane);
         }
-        mine.take(even, odd);
-        add_values<D>(mine, values, even, odd);
-        values.load(cell + D * PAGE_TOKENS, context.seen(next), g, t);
+        threadgroup_barrier(mem_flags::mem_threadgroup);
     }
-    mine.store(out, at, args.halves, stride, rows, args.sinks, args.sinks ? sinks[head] : 0.0f, g, t);
+    if (computes) mine.store(out, at, args.halves, stride, mask.rows, args.sinks, args.sinks ? sinks[head] : 0.0f, g, t);
 }

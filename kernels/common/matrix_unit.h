@@ -9,3 +9,7 @@ inline void matrix_multiply_16x8x16(thread float4& sums, half2 a0, half2 a1, hal
     msl_multiply_f16_16(upper, lower, as_type<uint>(a0), as_type<uint>(a1), as_type<uint>(a2), as_type<uint>(a3), b0, b1);
     sums = float4(upper, lower);
 }
+
+// Four blocks of 8x8 from threadgroup memory, transposed: lane l names the beginning of row l % 8 of block l / 8, a multiple
+// of 16 bytes, and gets elements [2 t][g] and [2 t + 1][g] of each block. Two of them are a right factor.
+inline uint4 load_blocks_transposed(threadgroup const half* row) { return msl_load_blocks4_transposed(row); }

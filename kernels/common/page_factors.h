@@ -1,8 +1,9 @@
-// Pages of keys and values as factors of a matrix unit that takes them from registers, as NVIDIA's does.
+// Pages of keys and values as left factors of a matrix unit that takes them from registers, as NVIDIA's does, straight from
+// memory.
 //
 // Lane l = 4 g + t holds of a factor elements of row or column g, and pairs of the depth that t says (common/matrix_unit.h).
 // The depth of scores is dims, that of sums of values is tokens; and K lies [dim][token], V [token][dim]: what is
-// neighbours in memory is never neighbours in depth. So a word, two neighbours, is what two rows (or columns) of a factor need of one
+// neighbours in memory is never neighbours in depth. So a word, two neighbours, is what two rows of a factor need of one
 // step of the depth, and they are called so that a lane may load them in words:
 //
 //   K   the two are tokens 2 g and 2 g + 1; of a slab of 16 dims a lane loads a word of dims t, t + 4, t + 8, t + 12:

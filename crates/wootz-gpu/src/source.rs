@@ -70,6 +70,7 @@ headers![
     "common/matrix_unit.h",
     "common/moe_gemv.h",
     "common/page_factors.h",
+    "common/page_stage.h",
     "common/weights.h",
     "common/gemv_generic.h",
     "common/packet_k.h",

@@ -12,8 +12,8 @@ use wootz_gpu::case::values;
 use wootz_gpu::device::{Command, Device, Dispatch, Profile, Slice};
 use wootz_gpu::emulator::{Emulator, EmulatorSettings, Schedule};
 use wootz_gpu::kernels::attention::{
-    Attend, AttentionDecode, AttentionPrefill, PagedCache, Results, Route, StepSlices, StepTables, Unit,
-    Weighing,
+    Attend, AttentionDecode, AttentionPrefill, Division, PagedCache, Results, Route, StepSlices, StepTables,
+    Unit, Weighing,
 };
 use wootz_spec::Span;
 
@@ -75,7 +75,10 @@ impl World {
             .flat_map(|(sequence, row)| values(HEADS.width(), (1000 * sequence + row) as u64))
             .collect();
         let mut tables = StepTables::default();
-        tables.fill(&step, route);
+        tables.fill(
+            &step,
+            Division { route, tile_rows: AttentionPrefill::tile_rows(self.unit, HEADS, SHAPE.kv_heads) },
+        );
         let device = &mut self.device;
         let slices = StepSlices {
             positions: upload(device, &tables.positions),

@@ -126,6 +126,7 @@ pub mod kind {
             0x53 => "matmul2d::run",
             0x54 => "cooperative_tensor::store",
             0x55 => "cooperative_tensor::load",
+            0x56 => "a load of matrix blocks",
             _ if barrier_flags(kind).is_some() => "simdgroup_barrier",
             _ => "a simdgroup operation",
         }

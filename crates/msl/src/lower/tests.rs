@@ -114,7 +114,14 @@ proptest! {
 /// What a damaged text led to once.
 #[test]
 fn lists_that_close_before_they_open_are_answered() {
-    for text in ["template > x;", "template", "template ;", "struct S { template > x; };", "threadgroup > x;", "template <> <;"] {
+    for text in [
+        "template > x;",
+        "template",
+        "template ;",
+        "struct S { template > x; };",
+        "threadgroup > x;",
+        "template <> <;",
+    ] {
         take(text);
     }
 }

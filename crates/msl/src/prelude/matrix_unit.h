@@ -26,4 +26,18 @@ inline void msl_multiply_f16_16(thread float2& upper, thread float2& lower, uint
     upper = float2(sums[0], sums[1]);
     lower = float2(sums[2], sums[3]);
 }
+// Four blocks of 8x8 from threadgroup memory, of which lane l names the beginning of row l % 8 of block l / 8, handed out
+// transposed ("ldmatrix" in the PTX manual).
+inline uint4 msl_load_blocks4_transposed(const threadgroup half* row) {
+    const ulong mine = (ulong)row;
+    __private msl_exchange* exchange = msl_xchg(0x56, &mine, sizeof(mine));
+    const uint column = msl_lane() / 4, first = msl_lane() % 4 * 2;
+    uint4 words;
+    for (uint block = 0; block < 4; block++) {
+        const threadgroup half* upper = (const threadgroup half*)msl_brought<ulong>(exchange, 8 * block + first);
+        const threadgroup half* lower = (const threadgroup half*)msl_brought<ulong>(exchange, 8 * block + first + 1);
+        words[block] = (uint)as_type<ushort>(upper[column]) | (uint)as_type<ushort>(lower[column]) << 16;
+    }
+    return words;
+}
 }

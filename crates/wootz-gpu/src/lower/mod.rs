@@ -26,7 +26,8 @@ pub use step_data::{StepData, StepPlaces};
 use crate::collective::AllReduce;
 use crate::device::{Dispatch, Kernel, Slice};
 use crate::kernels::attention::{
-    Attend, AttentionDecode, AttentionPrefill, PagedCache, Results, Route, StepTables, Unit, Weighing,
+    Attend, AttentionDecode, AttentionPrefill, Division, PagedCache, Results, Route, StepTables, TILE_ROWS,
+    Unit, Weighing,
 };
 use crate::kernels::embedding::{Embed, GatherAdd};
 use crate::kernels::gemm::HalfInput;
@@ -113,12 +114,20 @@ pub struct Lowering {
 }
 
 impl Lowering {
-    /// How a step's rows are divided between the attention kernels.
-    pub fn route(&self) -> Route {
-        match self.selection.answers {
+    /// How a step's rows are divided between the attention kernels, and into tiles that all layers take.
+    pub fn division(&self) -> Division {
+        let route = match self.selection.answers {
             Answers::Fastest => Route::Fast,
             Answers::Reproducible => Route::OneAnswer,
-        }
+        };
+        let tile_rows = self.program.ops.iter().filter_map(|op| match *op {
+            Op::Attention { query_heads, kv_heads, .. } => {
+                let unit = self.unit(AttentionPrefill::on_registers(query_heads.dim));
+                Some(AttentionPrefill::tile_rows(unit, query_heads, kv_heads))
+            }
+            _ => None,
+        });
+        Division { route, tile_rows: tile_rows.min().unwrap_or(TILE_ROWS) }
     }
 
     /// Whether a kernel is not known to be wrong on this device.

@@ -3,7 +3,7 @@
 use wootz_backend::step::{Step, StepError, StepLimits};
 
 use crate::device::Slice;
-use crate::kernels::attention::{Route, StepSlices, StepTables};
+use crate::kernels::attention::{Division, StepSlices, StepTables};
 
 /// Bytes that every array begins at a multiple of: kernels read some of them 16 bytes at a time.
 const ALIGNMENT: usize = 16;
@@ -71,8 +71,8 @@ impl StepData {
     }
 
     /// Describes a validated step; `buffer` is where its bytes will be written.
-    pub fn fill(&mut self, step: &Step, route: Route, buffer: Slice) -> StepPlaces {
-        self.tables.fill(step, route);
+    pub fn fill(&mut self, step: &Step, division: Division, buffer: Slice) -> StepPlaces {
+        self.tables.fill(step, division);
         self.bytes.clear();
         self.pairs.clear();
         self.pairs.extend(step.copies.iter().flat_map(|copy| [copy.from, copy.to]));

@@ -333,7 +333,7 @@ fn kernels(
         // With as many rows sampled as there are, and with rows to be picked out.
         let prompts = [rows, rows + 1].map(|tokens| prompt(tokens, rows, limits));
         for step in prompts.into_iter().chain([answers(rows, limits)]) {
-            let places = data.fill(&step, lowering.route(), buffer);
+            let places = data.fill(&step, lowering.division(), buffer);
             for dispatch in lowering.lower(&data.tables, &places) {
                 if known.insert(dispatch.kernel) {
                     kernels.push(dispatch.kernel);

@@ -44,6 +44,13 @@ inline uint4 msl_load_blocks4(const threadgroup half* row) {
                  : "=r"(w0), "=r"(w1), "=r"(w2), "=r"(w3) : "r"((uint)(ulong)row) : "memory");
     return uint4(w0, w1, w2, w3);
 }
+// The same blocks, handed out as if they lay transposed.
+inline uint4 msl_load_blocks4_transposed(const threadgroup half* row) {
+    uint w0, w1, w2, w3;
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(w0), "=r"(w1), "=r"(w2), "=r"(w3) : "r"((uint)(ulong)row) : "memory");
+    return uint4(w0, w1, w2, w3);
+}
 inline uint2 msl_load_blocks2(const threadgroup half* row) {
     uint w0, w1;
     asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0,%1}, [%2];" : "=r"(w0), "=r"(w1) : "r"((uint)(ulong)row) : "memory");

@@ -9,8 +9,8 @@ use wootz_backend::step::{PAGE_TOKENS, SequenceSlice, Step};
 use wootz_spec::Span;
 
 use super::{
-    Attend, AttentionDecode, AttentionLatent, AttentionPrefill, LatentCache, PagedCache, Route, StepSlices,
-    StepTables, Unit, Weighing,
+    Attend, AttentionDecode, AttentionLatent, AttentionPrefill, Division, LatentCache, PagedCache, Route,
+    StepSlices, StepTables, TILE_ROWS, Unit, Weighing,
 };
 use crate::case::{Case, Tolerance, values};
 use crate::device::{Kernel, Slice};
@@ -26,6 +26,9 @@ const DECODE: Tolerance = Tolerance { absolute: 1e-5, relative: 1e-5 };
 /// which with the weight's own rounding makes less than 2^-10 of values up to 1, and errors of both signs cancel. A result
 /// that is f16 adds 2^-12.
 const PREFILL: Tolerance = Tolerance { absolute: 1e-3, relative: 0.0 };
+
+/// Without tiles.
+const ROW_BY_ROW: Division = Division { route: Route::OneAnswer, tile_rows: TILE_ROWS };
 
 /// A step over a pool, and what is asked of it.
 #[derive(Debug, Clone)]
@@ -122,7 +125,7 @@ impl Scene {
     }
 
     /// Puts the scene into a case, in the cache's layer `layer`.
-    pub fn stage(&self, case: &mut Case, layer: usize, route: Route) -> Stage {
+    pub fn stage(&self, case: &mut Case, layer: usize, division: Division) -> Stage {
         let (page_tables, pages) = self.pages();
         let step = self.step(&page_tables);
         let pool = self.pool(pages, &page_tables, layer);
@@ -138,7 +141,7 @@ impl Scene {
             scale,
         });
         let mut tables = StepTables::default();
-        tables.fill(&step, route);
+        tables.fill(&step, division);
         Stage {
             step: StepSlices {
                 positions: case.input("positions", &tables.positions),
@@ -295,7 +298,7 @@ fn decode_case(scene: &Scene, on: On, at_once: usize) -> Case {
     let kernel = on.name("attention_decode", "attention_registers");
     let unit = on.unit;
     let mut case = Case::new(scene.name(&kernel) + &turns);
-    let Stage { tables, step, pool, query, weighing, expected } = scene.stage(&mut case, 1, Route::OneAnswer);
+    let Stage { tables, step, pool, query, weighing, expected } = scene.stage(&mut case, 1, ROW_BY_ROW);
     let Cells::KeysAndValues(shape) = scene.cells else { unreachable!("latent cells have their own kernel") };
     let rows = tables.decode(scene.span).expect("rows");
     let heads = scene.heads;
@@ -322,6 +325,12 @@ fn prefill_scenes() -> Vec<Scene> {
     ] {
         scenes.push(Scene { sequences, ..scene(2, 1, head_dim, 1) });
     }
+    // Heads of one kv head that don't fill a threadgroup, and more rows of one head than a tile.
+    for (heads, kv_heads, head_dim, sequence) in
+        [(7, 1, 128, (50, 36)), (10, 2, 80, (33, 17)), (3, 1, 96, (70, 68)), (1, 1, 64, (150, 140))]
+    {
+        scenes.push(Scene { sequences: vec![sequence], ..scene(heads, kv_heads, head_dim, 1) });
+    }
     scenes.push(Scene { sequences: vec![(600, 3)], ..scene(1, 1, 64, 1) });
     scenes.push(Scene { sequences: vec![(1, 1), (15, 15), (16, 16), (17, 17)], ..scene(2, 1, 64, 1) });
     scenes.push(Scene { sequences: vec![(255, 2), (257, 4), (64, 64)], ..scene(1, 1, 64, 1) });
@@ -338,7 +347,9 @@ fn prefill_scenes() -> Vec<Scene> {
 fn prefill_case(scene: &Scene, on: On) -> Case {
     let mut case = Case::new(scene.name(&on.name("attention_prefill", "attention_prefill_registers")));
     let unit = on.unit;
-    let Stage { tables, step, pool, query, weighing, expected } = scene.stage(&mut case, 1, Route::Tiled);
+    let tile_rows = AttentionPrefill::tile_rows(unit, scene.heads, scene.kv_heads());
+    let division = Division { route: Route::Tiled, tile_rows };
+    let Stage { tables, step, pool, query, weighing, expected } = scene.stage(&mut case, 1, division);
     let Cells::KeysAndValues(shape) = scene.cells else { unreachable!("latent cells have their own kernel") };
     let tiles = tables.prefill(scene.span).expect("tiles");
     let out = on.results(&mut case, expected, PREFILL);
@@ -371,7 +382,7 @@ fn latent_scenes() -> Vec<Scene> {
 
 fn latent_case(scene: &Scene) -> Case {
     let mut case = Case::new(scene.name("attention_latent"));
-    let Stage { tables, step, pool, query, weighing, expected } = scene.stage(&mut case, 1, Route::OneAnswer);
+    let Stage { tables, step, pool, query, weighing, expected } = scene.stage(&mut case, 1, ROW_BY_ROW);
     let Cells::Latent { layers, latent, rope } = scene.cells else { unreachable!("these are latent cells") };
     let cache = LatentCache { pool, layers, latent, rope };
     let (rows, heads) = (tables.decode(scene.span).expect("rows"), scene.heads.count);

@@ -16,7 +16,7 @@ pub use combine::CombineArguments;
 pub use decode::{AttentionArguments, AttentionDecode};
 pub use latent::{AttentionLatent, LATENT_SIZES};
 pub use prefill::AttentionPrefill;
-pub use tables::{DecodeRows, PrefillTiles, Route, StepSlices, StepTables, TILE_ROWS};
+pub use tables::{DecodeRows, Division, PrefillTiles, Route, StepSlices, StepTables, TILE_ROWS};
 
 use super::Concept;
 use crate::device::{Argument, Slice};

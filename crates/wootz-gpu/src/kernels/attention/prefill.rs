@@ -2,8 +2,14 @@
 
 use arrayvec::ArrayVec;
 
-use super::{Attend, PrefillTiles, Results, StepSlices, Unit, source};
+use wootz_backend::ops::Heads;
+
+use super::{Attend, PrefillTiles, Results, StepSlices, TILE_ROWS, Unit, source};
 use crate::device::{Argument, Dispatch, Grid, Kernel, Slice, Work};
+
+/// Simdgroups of a threadgroup of the kernels of [`Unit::Registers`], and the rows that each takes.
+const SIMDGROUPS: usize = 8;
+const SIMDGROUP_ROWS: usize = 16;
 
 /// Softmax attention of the step's prefill tiles over their sequences' pages.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +41,15 @@ impl AttentionPrefill {
         Some(Kernel { source: source(file), entry })
     }
 
+    /// Rows of a tile at most where `heads` share `kv_heads`: what a threadgroup takes of one. A launch may get shorter
+    /// tiles, which leave some of it idle.
+    pub fn tile_rows(unit: Unit, heads: Heads, kv_heads: usize) -> usize {
+        match AttentionPrefill::on_registers(heads.dim).filter(|_| unit == Unit::Registers) {
+            Some(_) => SIMDGROUP_ROWS * SIMDGROUPS / heads_at_once(heads.count / kv_heads),
+            None => TILE_ROWS,
+        }
+    }
+
     /// The launch.
     ///
     /// # Panics
@@ -46,9 +61,10 @@ impl AttentionPrefill {
         // A tile's rows look at about as many tokens as its last one.
         let looked_at = self.tiles.tokens * self.tiles.rows.div_ceil(self.tiles.count);
         let on_registers = AttentionPrefill::on_registers(heads.dim).filter(|_| self.unit == Unit::Registers);
-        let (kernel, heads_at_once, threads) = match on_registers {
-            Some(kernel) => (kernel, 4, 256),
-            None => (kernel(heads.dim), 1, 128),
+        let group = self.attend.group();
+        let (kernel, across, threads) = match on_registers {
+            Some(kernel) => (kernel, cache.shape.kv_heads * group.div_ceil(heads_at_once(group)), 256),
+            None => (kernel(heads.dim), heads.count, 128),
         };
         Dispatch {
             kernel,
@@ -62,7 +78,7 @@ impl AttentionPrefill {
                 Argument::inline(&self.attend.arguments(1, self.out.are_halves())),
             ]),
             grid: Grid {
-                threadgroups: [heads.count.div_ceil(heads_at_once) as u32, self.tiles.count as u32, 1],
+                threadgroups: [across as u32, self.tiles.count as u32, 1],
                 threads: [threads, 1, 1],
             },
             work: Work {
@@ -71,6 +87,15 @@ impl AttentionPrefill {
                 operations: 4 * (looked_at * heads.width()) as u64,
             },
         }
+    }
+}
+
+/// Heads that a threadgroup of the kernels of [`Unit::Registers`] takes of a `group` that shares a kv head.
+fn heads_at_once(group: usize) -> usize {
+    match group {
+        0 | 1 => 1,
+        2 | 3 => 2,
+        _ => 4,
     }
 }
 

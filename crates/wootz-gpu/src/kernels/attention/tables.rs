@@ -5,7 +5,7 @@ use wootz_spec::Span;
 
 use crate::device::Slice;
 
-/// Rows of a prefill tile at most.
+/// Rows of a prefill tile that every kernel takes: see [`super::AttentionPrefill::tile_rows`].
 pub const TILE_ROWS: usize = 32;
 
 /// Rows of a sequence that [`Route::Fast`] still decodes: their contexts are split over the device, and the cache
@@ -35,6 +35,15 @@ impl Route {
     }
 }
 
+/// How a step's rows are divided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Division {
+    /// Between the two kernels.
+    pub route: Route,
+    /// Rows of a prefill tile at most.
+    pub tile_rows: usize,
+}
+
 /// The arrays of one step, in the host's memory. They are refilled for every step without allocating.
 #[derive(Debug, Clone, Default)]
 pub struct StepTables {
@@ -47,7 +56,7 @@ pub struct StepTables {
     /// Rows for the decode kernel: row, position, where in `pages` its sequence's page table begins, the first position
     /// of its sequence in this step. Whatever a kernel has to know before it can ask for a page is one load.
     pub decode_rows: Vec<[u32; 4]>,
-    /// Runs of rows for the prefill kernel: first row, number of rows (at most [`TILE_ROWS`]), position of the
+    /// Runs of rows for the prefill kernel: first row, number of rows (at most [`Division::tile_rows`]), position of the
     /// first row, where in `pages` the sequence's page table begins.
     pub prefill_tiles: Vec<[u32; 4]>,
 }
@@ -119,7 +128,7 @@ impl StepTables {
     }
 
     /// Describes `step`, which has been validated.
-    pub fn fill(&mut self, step: &Step, route: Route) {
+    pub fn fill(&mut self, step: &Step, Division { route, tile_rows }: Division) {
         self.clear();
         self.positions.extend_from_slice(&step.positions);
         self.pages.extend_from_slice(&step.page_table);
@@ -134,8 +143,8 @@ impl StepTables {
                 let first = step.positions[rows.start];
                 self.decode_rows.extend(rows.map(|row| [row as u32, step.positions[row], pages, first]));
             } else {
-                self.prefill_tiles.extend(rows.clone().step_by(TILE_ROWS).map(|row| {
-                    let count = TILE_ROWS.min(rows.end - row);
+                self.prefill_tiles.extend(rows.clone().step_by(tile_rows).map(|row| {
+                    let count = tile_rows.min(rows.end - row);
                     [row as u32, count as u32, step.positions[row], pages]
                 }));
             }
@@ -178,10 +187,14 @@ mod tests {
         }
     }
 
+    fn by(route: Route) -> Division {
+        Division { route, tile_rows: TILE_ROWS }
+    }
+
     #[test]
     fn each_row_knows_its_slot() {
         let mut tables = StepTables::with_capacity(41, 5);
-        tables.fill(&step(), Route::Fast);
+        tables.fill(&step(), by(Route::Fast));
         assert_eq!(tables.slots[..9], [120, 121, 122, 123, 124, 125, 126, 127, 80]);
         assert_eq!((tables.slots[39], tables.slots[40]), (9 * 16 + 15, 4 * 16 + 1));
     }
@@ -189,8 +202,8 @@ mod tests {
     #[test]
     fn a_prompt_is_cut_into_tiles_and_a_single_row_is_decoded() {
         let mut tables = StepTables::with_capacity(41, 5);
-        tables.fill(&step(), Route::OneAnswer);
-        tables.fill(&step(), Route::Fast);
+        tables.fill(&step(), by(Route::OneAnswer));
+        tables.fill(&step(), by(Route::Fast));
         assert_eq!(tables.prefill_tiles, [[0, 32, 8, 0], [32, 8, 40, 0]]);
         assert_eq!(tables.decode_rows, [[40, 17, 3, 17]]);
         assert_eq!(tables.decode(Span::Full), Some(DecodeRows { count: 1, longest: 17, tokens: 18 }));
@@ -201,9 +214,16 @@ mod tests {
     }
 
     #[test]
+    fn tiles_are_as_long_as_they_may_be() {
+        let mut tables = StepTables::default();
+        tables.fill(&step(), Division { route: Route::Fast, tile_rows: 128 });
+        assert_eq!(tables.prefill_tiles, [[0, 40, 8, 0]]);
+    }
+
+    #[test]
     fn tiles_take_single_rows_too() {
         let mut tables = StepTables::default();
-        tables.fill(&step(), Route::Tiled);
+        tables.fill(&step(), by(Route::Tiled));
         assert_eq!(tables.prefill_tiles, [[0, 32, 8, 0], [32, 8, 40, 0], [40, 1, 17, 3]]);
         assert_eq!(tables.decode(Span::Full), None);
     }
@@ -211,7 +231,7 @@ mod tests {
     #[test]
     fn one_answer_decodes_every_row() {
         let mut tables = StepTables::default();
-        tables.fill(&step(), Route::OneAnswer);
+        tables.fill(&step(), by(Route::OneAnswer));
         assert!(tables.decode_rows.iter().map(|row| row[0]).eq(0..41));
         assert_eq!((tables.decode_rows[39], tables.decode_rows[40]), ([39, 47, 0, 8], [40, 17, 3, 17]));
         assert_eq!(tables.prefill(Span::Full), None);
