@@ -2,9 +2,9 @@
 // common/attention_prefill.h computes, as FlashAttention-2 (Dao 2023) goes about it.
 //
 // A simdgroup takes 16 rows of a tile and one head. The eight of a threadgroup share a kv head, and go through its pages
-// together, from threadgroup memory (common/page_stage.h): 32 rows of four heads, or 64 rows of two, or 128 rows of one, by
-// how many heads share a kv head, so that a tile has up to so many rows. Grid [kv_heads · ⌈group / heads⌉, tiles]; the last
-// tiles come first, as they look at the most pages.
+// together, from threadgroup memory (common/page_stage.h): 32 rows of four heads, or 64 rows of two, or 128 rows of one, so
+// that of those that share a kv head few are left over; a tile has up to so many rows. Grid [kv_heads · ⌈group / heads⌉,
+// tiles]; the last tiles come first, as they look at the most pages.
 //
 //   scores [16 rows, 32 tokens] = query [16 rows, D] · K [D, 32 tokens]     sums [16 rows, D] += powers [16 rows, 32 tokens] · V
 //
@@ -23,8 +23,9 @@
 // common/attention_matrix.h, which also says what is rounded.
 //
 // FLOPs: 4 · D · tokens a row and head; for D = 128 a stage has 64 products a simdgroup, beside 32 loads of blocks, 4 of 16
-// bytes a thread, and 16 powers a lane. Bytes: a tile's pages once for each 8 simdgroups, from the cache; 128 B a token, row
-// and head of threadgroup memory for every 16 rows. Registers for D = 128: 64 of sums, 32 of queries, 16 of scores, 16 under way.
+// bytes a thread, and 16 powers a lane. Bytes: a tile's pages once for each 8 simdgroups, from the cache; from threadgroup memory
+// once for each simdgroup, so D / 4 for a token, row and head: at 128 bytes a clock that is the limit, for D = 128 1,150 clocks
+// for the 2.1 MFLOP of a threadgroup's stage. Registers for D = 128: 64 of sums, 32 of queries, 16 of scores, 16 under way.
 // Threadgroup memory: 33 KiB. What was tried: every simdgroup its own loads from the cache, without threadgroup memory or
 // barriers (103 TFLOP/s on an H200: 8 KiB a page and 16 rows are more than the second-level cache gives).
 // Twin: wootz_gpu::twins::attention::attend.
@@ -32,6 +33,17 @@
 #include "common/page_stage.h"
 
 constant constexpr uint PROMPT_SIMDGROUPS = STAGE_THREADS / 32;
+
+// Heads of a threadgroup, of a group that shares a kv head: as many as leave at most an eighth of the simdgroups idle.
+inline uint heads_at_once(uint group) {
+    uint heads = 4;
+    while (heads > 1) {
+        const uint places = (group + heads - 1) / heads * heads;
+        if (8 * (places - group) <= places) break;
+        heads /= 2;
+    }
+    return heads;
+}
 
 // Scores of 16 rows, and then their powers, as a lane holds them: of tokens 16 page + 8 upper + 2 t and the next, .xy of row g
 // and .zw of row g + 8.
@@ -52,10 +64,7 @@ struct PromptRows {
             const uint row = g + 8 * half_row;
             device const float2* own = (device const float2*)(from + min(row, rows - 1) * stride) + t;
             const float factor = row < rows ? scale : 0.0f;
-            for (ushort i = 0; i < D / 16; i++) {
-                query[i][half_row] = half2(own[8 * i] * factor);
-                query[i][2 + half_row] = half2(own[8 * i + 4] * factor);
-            }
+            for (ushort i = 0; i < D / 8; i++) query[i / 2][i % 2 * 2 + half_row] = half2(own[4 * i] * factor);
         }
         for (ushort i = 0; i < D / 8; i++) value[i] = float4(0.0f);
         most = float2(NO_SCORE);
@@ -111,7 +120,7 @@ struct PromptRows {
 template <ushort D>
 inline void add_values(thread PromptRows<D>& rows, threadgroup const uint4* stage, StageScores powers, ushort lane) {
     for (ushort page = 0; page < STAGE_PAGES; page++) {
-        const half4 a = half4(powers.of[page][0]), b = half4(powers.of[page][1]);
+        const half4 a = rounded_to_halves(powers.of[page][0]), b = rounded_to_halves(powers.of[page][1]);
         const float4 rounded = float4(a) + float4(b);
         rows.sum += rounded.xz + rounded.yw;
         for (ushort i = 0; i < D / 8; i += 2) {
@@ -169,7 +178,7 @@ kernel void attention_prefill_registers(
     ushort lane      [[thread_index_in_simdgroup]])
 {
     threadgroup uint4 stages[2][StagePlaces<D>::ALL];
-    const uint heads = args.group >= 4 ? 4 : args.group >= 2 ? 2 : 1, blocks = (args.group + heads - 1) / heads;
+    const uint heads = heads_at_once(args.group), blocks = (args.group + heads - 1) / heads;
     const uint slices = PROMPT_SIMDGROUPS / heads, kv_head = group.x / blocks;
     const uint head_in_group = group.x % blocks * heads + simdgroup / slices, head = kv_head * args.group + head_in_group;
     const uint4 tile = tiles[groups.y - 1 - group.y];
@@ -184,6 +193,7 @@ kernel void attention_prefill_registers(
 
     const uint first = context.first_stage(), last = context.last_stage();
     StageShare<D> share;
+    share.number_pages(context, first);
     share.fetch(context, first, thread_id);
     PromptRows<D> mine;
     if (computes) mine.begin(query + at, stride, mask.rows, args.scale, g, t);

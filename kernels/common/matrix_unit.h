@@ -13,3 +13,9 @@ inline void matrix_multiply_16x8x16(thread float4& sums, half2 a0, half2 a1, hal
 // Four blocks of 8x8 from threadgroup memory, transposed: lane l names the beginning of row l % 8 of block l / 8, a multiple
 // of 16 bytes, and gets elements [2 t][g] and [2 t + 1][g] of each block. Two of them are a right factor.
 inline uint4 load_blocks_transposed(threadgroup const half* row) { return msl_load_blocks4_transposed(row); }
+
+// half4(values), two at a time.
+inline half4 rounded_to_halves(float4 values) {
+    const half2 first = msl_rounded_to_halves(values.x, values.y), second = msl_rounded_to_halves(values.z, values.w);
+    return half4(first.x, first.y, second.x, second.y);
+}

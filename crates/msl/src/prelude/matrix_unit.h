@@ -26,10 +26,13 @@ inline void msl_multiply_f16_16(thread float2& upper, thread float2& lower, uint
     upper = float2(sums[0], sums[1]);
     lower = float2(sums[2], sums[3]);
 }
+inline half2 msl_rounded_to_halves(float first, float second) { return half2(first, second); }
+
 // Four blocks of 8x8 from threadgroup memory, of which lane l names the beginning of row l % 8 of block l / 8, handed out
 // transposed ("ldmatrix" in the PTX manual).
 inline uint4 msl_load_blocks4_transposed(const threadgroup half* row) {
     const ulong mine = (ulong)row;
+    if (mine % 16 != 0) msl_fail("a row of a block begins at no multiple of 16 bytes");
     __private msl_exchange* exchange = msl_xchg(0x56, &mine, sizeof(mine));
     const uint column = msl_lane() / 4, first = msl_lane() % 4 * 2;
     uint4 words;

@@ -13,6 +13,8 @@ const ARRAYS: usize = 8;
 /// A step in the host's memory, as the device will read it. Refilled for every step without allocating.
 #[derive(Debug, Clone)]
 pub struct StepData {
+    /// How rows are divided.
+    division: Division,
     /// What attention and the cache are told.
     pub tables: StepTables,
     /// Everything, packed.
@@ -41,10 +43,10 @@ pub struct StepPlaces {
 }
 
 impl StepData {
-    /// Room for steps within `limits`.
-    pub fn new(limits: &StepLimits) -> StepData {
+    /// Room for steps within `limits`, which will be divided so.
+    pub fn new(limits: &StepLimits, division: Division) -> StepData {
         let tables = StepTables::with_capacity(limits.rows, Self::page_limit(limits));
-        StepData { tables, bytes: Vec::with_capacity(Self::bytes(limits)), pairs: Vec::new() }
+        StepData { division, tables, bytes: Vec::with_capacity(Self::bytes(limits)), pairs: Vec::new() }
     }
 
     /// Entries of all page tables of a step at most: a whole context for each row.
@@ -71,8 +73,8 @@ impl StepData {
     }
 
     /// Describes a validated step; `buffer` is where its bytes will be written.
-    pub fn fill(&mut self, step: &Step, division: Division, buffer: Slice) -> StepPlaces {
-        self.tables.fill(step, division);
+    pub fn fill(&mut self, step: &Step, buffer: Slice) -> StepPlaces {
+        self.tables.fill(step, self.division);
         self.bytes.clear();
         self.pairs.clear();
         self.pairs.extend(step.copies.iter().flat_map(|copy| [copy.from, copy.to]));

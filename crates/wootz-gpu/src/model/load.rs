@@ -111,7 +111,7 @@ pub(super) fn load(
     };
     let read_once = read_once(&program);
     let lowering = Lowering { program, weights, places, selection, choices: products.choices, read_once };
-    let mut data = StepData::new(&limits);
+    let mut data = StepData::new(&limits, lowering.division());
     let mut kernels = kernels(&lowering, &mut data, step_buffers[0], (&limits, &products.telling_rows));
     let drawing = draws.every_kernel(lowering.logits(1));
     kernels.extend(drawing.into_iter().map(|dispatch| dispatch.kernel));
@@ -333,7 +333,7 @@ fn kernels(
         // With as many rows sampled as there are, and with rows to be picked out.
         let prompts = [rows, rows + 1].map(|tokens| prompt(tokens, rows, limits));
         for step in prompts.into_iter().chain([answers(rows, limits)]) {
-            let places = data.fill(&step, lowering.division(), buffer);
+            let places = data.fill(&step, buffer);
             for dispatch in lowering.lower(&data.tables, &places) {
                 if known.insert(dispatch.kernel) {
                     kernels.push(dispatch.kernel);

@@ -113,7 +113,7 @@ impl GpuModel {
     fn encode(&mut self, step: &Step) -> Result<(Vec<Dispatch>, StepPlaces), BackendError> {
         StepData::check(&self.limits, step)?;
         let buffer = self.step_buffers[self.next_buffer];
-        let mut places = self.data.fill(step, self.lowering.division(), buffer);
+        let mut places = self.data.fill(step, buffer);
         let bytes = &self.data.bytes;
         self.device.write(buffer.part(0, bytes.len()), bytes).map_err(failed)?;
         // Named also where no token is drawn by the step before: then such steps are the same list of launches.

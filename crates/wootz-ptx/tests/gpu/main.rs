@@ -9,6 +9,8 @@
 
 #[path = "../../../wootz-gpu/tests/models/answers.rs"]
 mod answers;
+#[path = "../../../wootz-gpu/tests/attention_bits/world.rs"]
+mod attention_bits;
 #[path = "../../../wootz-gpu/tests/models/fixture.rs"]
 #[allow(dead_code)] // the emulator's tests use what is not used here
 mod fixture;

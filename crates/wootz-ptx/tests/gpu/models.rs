@@ -4,16 +4,17 @@ use std::path::{Path, PathBuf};
 
 use libtest_mimic::Trial;
 use wootz_gpu::device::Device;
+use wootz_gpu::kernels::attention::Route;
 use wootz_gpu::model::GpuModel;
 use wootz_gpu::select::Answers;
 
-use super::Place;
 use super::answers::steps_need_no_wait;
 use super::fixture::{
     self, Rewrite, fixtures, greedy, likeliest, load as load_on, logits, pages_may_be_copied, reference,
     rewritten, shipped, tiny_models,
 };
 use super::whole::{self, Open, ordinary};
+use super::{Place, attention_bits};
 
 /// The models that ship with the program.
 pub const SHIPPED: [&str; 2] = ["tales-7m.Q8_0.gguf", "tales-46m.Q4_K_M.gguf"];
@@ -61,6 +62,13 @@ pub fn trials(place: Place) -> Vec<Trial> {
         add("long prompt", path.clone(), |path, open| whole::long_prompts_agree(path, 150, open));
         add("copies", path.clone(), goes_on_in_copied_pages);
     }
+    trials.push(Trial::test("models::attention in chunks", move || {
+        for scene in attention_bits::tiled_scenes() {
+            attention_bits::chunks_of_a_prompt_are_the_prompt(open(place), scene, Route::Tiled);
+            attention_bits::a_mixed_step_is_its_sequences_one_by_one(open(place), scene);
+        }
+        Ok(())
+    }));
     trials
 }
 

@@ -58,8 +58,6 @@ impl AttentionPrefill {
         let Attend { cache, heads, weighing, .. } = self.attend;
         let rows_bytes = 4 * (self.tiles.rows * heads.width()) as u64;
         let cache_bytes = (self.tiles.tokens * cache.shape.kv_heads * heads.dim * 2 * 2) as u64;
-        // A tile's rows look at about as many tokens as its last one.
-        let looked_at = self.tiles.tokens * self.tiles.rows.div_ceil(self.tiles.count);
         let on_registers = AttentionPrefill::on_registers(heads.dim).filter(|_| self.unit == Unit::Registers);
         let group = self.attend.group();
         let (kernel, across, threads) = match on_registers {
@@ -84,19 +82,20 @@ impl AttentionPrefill {
             work: Work {
                 bytes_read: cache_bytes + rows_bytes,
                 bytes_written: rows_bytes,
-                operations: 4 * (looked_at * heads.width()) as u64,
+                operations: 4 * (self.tiles.row_tokens * heads.width()) as u64,
             },
         }
     }
 }
 
-/// Heads that a threadgroup of the kernels of [`Unit::Registers`] takes of a `group` that shares a kv head.
+/// Heads that a threadgroup of the kernels of [`Unit::Registers`] takes of a `group` that shares a kv head: as many as leave at
+/// most an eighth of its simdgroups idle.
 fn heads_at_once(group: usize) -> usize {
-    match group {
-        0 | 1 => 1,
-        2 | 3 => 2,
-        _ => 4,
-    }
+    let few_are_idle = |heads: &usize| {
+        let places = group.next_multiple_of(*heads);
+        8 * (places - group) <= places
+    };
+    [4, 2].into_iter().find(few_are_idle).unwrap_or(1)
 }
 
 fn kernel(head_dim: usize) -> Kernel {
@@ -113,4 +112,14 @@ fn kernel(head_dim: usize) -> Kernel {
         other => panic!("no attention kernel for a head size of {other}"),
     };
     Kernel { source: source(file), entry }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::heads_at_once;
+
+    #[test]
+    fn few_simdgroups_are_idle() {
+        assert_eq!([1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 16].map(heads_at_once), [1, 2, 1, 4, 1, 2, 4, 4, 2, 4, 4]);
+    }
 }

@@ -1,5 +1,7 @@
 //! What kernels have to know of a step, as arrays of u32.
 
+use std::ops::Range;
+
 use wootz_backend::step::{PAGE_TOKENS, Step};
 use wootz_spec::Span;
 
@@ -81,6 +83,8 @@ pub struct PrefillTiles {
     pub rows: usize,
     /// Tokens that each tile's last row looks at, all together.
     pub tokens: usize,
+    /// Tokens that all rows look at.
+    pub row_tokens: usize,
 }
 
 /// The same arrays in the device's memory, each 16-byte aligned.
@@ -123,8 +127,10 @@ impl StepTables {
         let last = |tile: &[u32; 4]| (tile[2] + tile[1]) as usize - 1;
         let tokens = self.prefill_tiles.iter().map(|tile| looked_at(last(tile), span)).sum();
         let rows = self.prefill_tiles.iter().map(|tile| tile[1] as usize).sum();
+        let positions = |tile: &[u32; 4]| tile[2] as usize..(tile[2] + tile[1]) as usize;
+        let row_tokens = self.prefill_tiles.iter().map(|tile| looked_at_by_all(positions(tile), span)).sum();
         let count = self.prefill_tiles.len();
-        (count > 0).then_some(PrefillTiles { count, rows, tokens })
+        (count > 0).then_some(PrefillTiles { count, rows, tokens, row_tokens })
     }
 
     /// Describes `step`, which has been validated.
@@ -164,6 +170,16 @@ fn looked_at(position: usize, span: Span) -> usize {
         Span::Full => position + 1,
         Span::Window(tokens) => tokens.min(position + 1),
     }
+}
+
+/// Tokens that the rows at `positions` look at, all together: one more for each row, until a window is full.
+fn looked_at_by_all(positions: Range<usize>, span: Span) -> usize {
+    let full = match span {
+        Span::Full => positions.end,
+        Span::Window(tokens) => tokens.clamp(positions.start, positions.end),
+    };
+    let growing = (positions.start + 1 + full) * (full - positions.start) / 2;
+    growing + (positions.end - full) * looked_at(positions.end, span)
 }
 
 #[cfg(test)]
@@ -209,8 +225,23 @@ mod tests {
         assert_eq!(tables.decode(Span::Full), Some(DecodeRows { count: 1, longest: 17, tokens: 18 }));
         assert_eq!(
             tables.prefill(Span::Window(45)),
-            Some(PrefillTiles { count: 2, rows: 40, tokens: 40 + 45 })
+            Some(PrefillTiles {
+                count: 2,
+                rows: 40,
+                tokens: 40 + 45,
+                row_tokens: (9 + 45) * 37 / 2 + 3 * 45
+            })
         );
+    }
+
+    #[test]
+    fn all_tokens_are_those_of_each_row() {
+        for (start, end) in [(0, 1), (0, 40), (8, 48), (30, 33), (100, 132)] {
+            for span in [Span::Full, Span::Window(1), Span::Window(9), Span::Window(32), Span::Window(500)] {
+                let each: usize = (start..end).map(|position| looked_at(position, span)).sum();
+                assert_eq!(looked_at_by_all(start..end, span), each, "{start}..{end} {span:?}");
+            }
+        }
     }
 
     #[test]
