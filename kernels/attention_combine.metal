@@ -24,6 +24,7 @@
 #include "arguments.h"
 #include "common/attention.h"
 #include "common/earlier.h"
+#include "common/order.h"
 using namespace metal;
 
 constant constexpr ushort SIMDGROUPS = 8;
@@ -50,9 +51,7 @@ struct Held {
     }
 };
 
-// The greatest score. Floats as integers that are in the same order, since the maximum of those is one instruction on some GPUs.
-inline int in_order(int bits) { return bits ^ ((bits >> 31) & 0x7fffffff); }
-inline float greatest_score(float score) { return as_type<float>(in_order(simd_max(in_order(as_type<int>(score))))); }
+inline float greatest_score(float score) { return number_of(simd_max(key_of(score))); }
 
 [[max_total_threads_per_threadgroup(256)]]
 kernel void attention_combine(

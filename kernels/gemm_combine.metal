@@ -24,6 +24,6 @@ kernel void gemm_combine(
     const ulong place = ulong(position.y) * args.outputs + output, part = ulong(args.rows) * args.outputs;
     float sum = partial[place];
     for (uint z = 1; z < args.parts; z++) sum += partial[z * part + place];
-    const JointPart results = joint_part({ out, second, third }, args, output);
+    const JointPart results = joint_part({ out, second, third }, joint_shape(args), output);
     *results.at(position.y, output) = args.has_bias != 0 ? sum + bias[output] : sum;
 }

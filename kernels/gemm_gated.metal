@@ -9,7 +9,7 @@
 // The power of two has to be known before any number of a row is: it follows from the matrices. |silu(x)| <= |x|. The input
 // comes from a root-mean-square norm: before its weights w it is √columns long at most, and by Cauchy and Schwarz
 // |Σ_k input[m, k] · gate[n, k]| <= √columns · |w ∘ gate[n]|. longest_row computes the greatest |w ∘ row|² of each matrix when a
-// model is loaded. (A row's own greatest number would give a power that is nearer to it, and cost a launch. Where the power
+// model is loaded, of which the host makes the power. (A row's own greatest number would give a power that is nearer to it, and cost a launch. Where the power
 // would be so small that f16 lost bits, gates are not computed here: wootz_gpu::model::gating.)
 //
 // Twins: wootz_backend::cpu::reference::{linear, gate_up}.
@@ -25,10 +25,9 @@ kernel void gemm_gated(
     device const half* input        [[buffer(0)]],   // [rows, columns]
     device const float* inverse     [[buffer(1)]],   // [rows]: sums are multiplied with it
     device const uchar* matrix      [[buffer(2)]],   // [2 · outputs / 16][packed_records(columns)] records
-    device const float* longest     [[buffer(3)]],   // what longest_row made of both
-    device half* out                [[buffer(4)]],   // [rows, outputs]
-    device float* out_inverse       [[buffer(5)]],   // [rows]
-    constant GemmGatedArguments& args [[buffer(6)]],
+    device half* out                [[buffer(3)]],   // [rows, outputs]
+    device float* out_inverse       [[buffer(4)]],   // [rows]
+    constant GemmGatedArguments& args [[buffer(5)]],
     uint2 group      [[threadgroup_position_in_grid]],
     uint2 groups     [[threadgroups_per_grid]],
     uint simdgroup   [[simdgroup_index_in_threadgroup]],
@@ -36,13 +35,13 @@ kernel void gemm_gated(
     uint lane        [[thread_index_in_simdgroup]])
 {
     constexpr uint TILES = 2, STAGES = 1;
-    threadgroup float partial[16][8 * ROW_BLOCKS][TILES * PACKED_OUTPUTS + 4];
+    threadgroup float partial[UnitMemory<8 * ROW_BLOCKS, TILES>::FLOATS];
     threadgroup float factors[8 * ROW_BLOCKS];
     const PackedWalk<Packing> walk = gated_walk<Packing>(matrix, args.columns, args.outputs);
     const uint first_row = group.y * 8 * ROW_BLOCKS;
-    HalfRowsInput<ROW_BLOCKS> rows = { {}, inverse, first_row, args.rows };
+    HalfRowsInput<ROW_BLOCKS, 8 * ROW_BLOCKS> rows = { {}, inverse, first_row, args.rows };
     rows.set(input, args.columns, lane);
-    const GatedResults results = { out, out_inverse, args.outputs, gated_power(longest, args.columns) };
+    const GatedResults results = { out, out_inverse, args.outputs, args.power };
     const PackedTeam team = { group.x, groups.x, simdgroup, simdgroups, lane };
     packed_units<Packing, ROW_BLOCKS, TILES, STAGES>(walk, rows, first_row, args.rows, partial, factors, results, team);
 }

@@ -11,7 +11,8 @@ using namespace metal;
 #include "common/packed_normed.h"
 
 #define NORMED_INPUT(args)                                                                                              \
-    { residual, added, weight, sum, args.columns, args.adds, args.epsilon, args.offset, row, sums, lane % 4 * 8 }
+    { residual, added, weight, sum, args.columns, args.adds, args.epsilon, args.offset, group == 0, row, sums, \
+      lane % 4 * 8 }
 
 // Grid: as that of gemm_packed, of one row.
 template <typename Packing>
@@ -34,12 +35,12 @@ kernel void gemm_normed(
     uint lane        [[thread_index_in_simdgroup]])
 {
     constexpr uint TILES = 1, STAGES = 2;
-    threadgroup float partial[16][8][TILES * PACKED_OUTPUTS + 4];
+    threadgroup float partial[UnitMemory<1, TILES>::FLOATS];
     threadgroup float factors[8], sums[64];
     threadgroup half4 quads[NORMED_COLUMNS / 4];
     threadgroup half* row = (threadgroup half*)quads;
     const NormedInput input = NORMED_INPUT(args);
-    const PackedResults<TILES, GemmNormedArguments> results = { { out, second, third }, bias, &args };
+    const PackedResults<TILES> results = { { out, second, third }, joint_shape(args), bias, args.has_bias != 0 };
     const PackedTeam team = { group, groups, simdgroup, simdgroups, lane };
     packed_units<Packing, 1, TILES, STAGES>(
         packed_walk<Packing, TILES>(matrix, args.columns, args.outputs), input, 0, 1, partial, factors, results, team);
@@ -53,10 +54,9 @@ kernel void gemm_normed_gated(
     device const float* weight      [[buffer(2)]],
     device float* sum               [[buffer(3)]],
     device const uchar* matrix      [[buffer(4)]],   // [2 · outputs / 16][packed_records(columns)] records
-    device const float* longest     [[buffer(5)]],   // as of gemm_gated
-    device half* out                [[buffer(6)]],   // [outputs]
-    device float* out_inverse       [[buffer(7)]],   // one
-    constant GemmNormedGatedArguments& args [[buffer(8)]],
+    device half* out                [[buffer(5)]],   // [outputs]
+    device float* out_inverse       [[buffer(6)]],   // one
+    constant GemmNormedGatedArguments& args [[buffer(7)]],
     uint group       [[threadgroup_position_in_grid]],
     uint groups      [[threadgroups_per_grid]],
     uint simdgroup   [[simdgroup_index_in_threadgroup]],
@@ -64,12 +64,12 @@ kernel void gemm_normed_gated(
     uint lane        [[thread_index_in_simdgroup]])
 {
     constexpr uint TILES = 2;
-    threadgroup float partial[16][8][TILES * PACKED_OUTPUTS + 4];
+    threadgroup float partial[UnitMemory<1, TILES>::FLOATS];
     threadgroup float factors[8], sums[64];
     threadgroup half4 quads[NORMED_COLUMNS / 4];
     threadgroup half* row = (threadgroup half*)quads;
     const NormedInput input = NORMED_INPUT(args);
-    const GatedResults results = { out, out_inverse, args.outputs, gated_power(longest, args.columns) };
+    const GatedResults results = { out, out_inverse, args.outputs, args.power };
     const PackedTeam team = { group, groups, simdgroup, simdgroups, lane };
     packed_units<Packing, 1, TILES, STAGES>(
         gated_walk<Packing>(matrix, args.columns, args.outputs), input, 0, 1, partial, factors, results, team);

@@ -5,10 +5,11 @@ using namespace metal;
 #include "common/gemm_packed.h"
 #include "common/gemm_staged.h"
 
-// Tiles and stages of 8 rows, and of 16: what the registers hold.
+// Tiles and stages of up to 8 rows, and of 16: what the registers hold.
 #define GEMM_PACKED(name, Packing, tiles8, stages8, tiles16, stages16)                                                  \
-    ENTRY("gemm_packed8_" name, gemm_packed, Packing, 1, tiles8, stages8)                                               \
-    ENTRY("gemm_packed16_" name, gemm_packed, Packing, 2, tiles16, stages16)                                            \
+    ENTRY("gemm_packed1_" name, gemm_packed, Packing, 1, tiles8, stages8)                                               \
+    ENTRY("gemm_packed8_" name, gemm_packed, Packing, 8, tiles8, stages8)                                               \
+    ENTRY("gemm_packed16_" name, gemm_packed, Packing, 16, tiles16, stages16)                                           \
     ENTRY("gemm_staged32_" name, gemm_staged, Packing, 4)                                                               \
     ENTRY("gemm_staged64_" name, gemm_staged, Packing, 8)
 

@@ -129,7 +129,7 @@ kernel void sample_choose(
         outcome = NO_TOKEN_LEFT;
     } else if (row.greedy == 0) {
         const Vocabulary source = sampled_row(logits, changed, rows, row_index, args);
-        const float top = logit_of(best.key);
+        const float top = number_of(best.key);
         const ulong uniform = uniform_draw(uint2(row.seed[0], row.seed[1]), uint2(row.draw[0], row.draw[1]));
         masses += row_index * blocks;
         if (keeps_all(row)) {

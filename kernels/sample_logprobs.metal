@@ -64,7 +64,7 @@ kernel void sample_logprobs(
     const Vocabulary row_logits = {logits + ulong(row_index) * vocab, vocab};
     if (index == 0) atomic_store_explicit(&list_count, 0u, memory_order_relaxed);
 
-    const float best = logit_of(best_of(row_logits, least, team).key);
+    const float best = number_of(best_of(row_logits, least, team).key);
     const ulong mass = mass_of_all(row_logits, best, partial, team);
     // The mass is at least one, and its upper 24 bits are enough for a logarithm in f32.
     const float log_mass = precise::log(float(mass >> 20) / 16777216.0f);

@@ -73,7 +73,7 @@ kernel void sample_weigh(
     const uint vocab = args.vocab, parts = parts_of(vocab), blocks = blocks_of(vocab);
     const Best best = best_of_parts(bests + place.y * parts, parts, least, team);
     if (best.broken != NONE || best.key <= KEY_IMPOSSIBLE) return;   // the whole threadgroup
-    const float top = logit_of(best.key);
+    const float top = number_of(best.key);
     const Vocabulary source = sampled_row(logits, changed, rows, place.y, args);
     const uint first = place.x * PART + 16 * index;
 

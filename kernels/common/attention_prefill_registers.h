@@ -27,23 +27,12 @@
 // once for each simdgroup, so D / 4 for a token, row and head: at 128 bytes a clock that is the limit, for D = 128 1,150 clocks
 // for the 2.1 MFLOP of a threadgroup's stage. Registers for D = 128: 64 of sums, 32 of queries, 16 of scores, 16 under way.
 // Threadgroup memory: 33 KiB. What was tried: every simdgroup its own loads from the cache, without threadgroup memory or
-// barriers (103 TFLOP/s on an H200: 8 KiB a page and 16 rows are more than the second-level cache gives).
+// barriers (103 TFLOP/s on an H200, where 8 KiB a page and 16 rows made 6.4 TB/s).
 // Twin: wootz_gpu::twins::attention::attend.
 #pragma once
 #include "common/page_stage.h"
 
 constant constexpr uint PROMPT_SIMDGROUPS = STAGE_THREADS / 32;
-
-// Heads of a threadgroup, of a group that shares a kv head: as many as leave at most an eighth of the simdgroups idle.
-inline uint heads_at_once(uint group) {
-    uint heads = 4;
-    while (heads > 1) {
-        const uint places = (group + heads - 1) / heads * heads;
-        if (8 * (places - group) <= places) break;
-        heads /= 2;
-    }
-    return heads;
-}
 
 // Scores of 16 rows, and then their powers, as a lane holds them: of tokens 16 page + 8 upper + 2 t and the next, .xy of row g
 // and .zw of row g + 8.
@@ -178,7 +167,8 @@ kernel void attention_prefill_registers(
     ushort lane      [[thread_index_in_simdgroup]])
 {
     threadgroup uint4 stages[2][StagePlaces<D>::ALL];
-    const uint heads = heads_at_once(args.group), blocks = (args.group + heads - 1) / heads;
+    // The grid says how many threadgroups share a kv head's heads.
+    const uint blocks = groups.x / (args.heads / args.group), heads = (args.group + blocks - 1) / blocks;
     const uint slices = PROMPT_SIMDGROUPS / heads, kv_head = group.x / blocks;
     const uint head_in_group = group.x % blocks * heads + simdgroup / slices, head = kv_head * args.group + head_in_group;
     const uint4 tile = tiles[groups.y - 1 - group.y];

@@ -8,8 +8,8 @@
 #pragma once
 #include "common/packed_results.h"
 
-// Grid: x over as many threadgroups as the cores hold, y over groups of 8 · ROW_BLOCKS rows; 4, 8 or 16 simdgroups.
-template <typename Packing, uint ROW_BLOCKS, uint TILES, uint STAGES>
+// Grid: x over as many threadgroups as the cores hold, y over groups of MOST rows; 4, 8 or 16 simdgroups.
+template <typename Packing, uint MOST, uint TILES, uint STAGES>
 [[max_total_threads_per_threadgroup(512)]]
 kernel void gemm_packed(
     device const half* input        [[buffer(0)]],   // [rows, columns]
@@ -26,14 +26,14 @@ kernel void gemm_packed(
     uint simdgroups  [[simdgroups_per_threadgroup]],
     uint lane        [[thread_index_in_simdgroup]])
 {
-    // Four more numbers a row, so that what 32 lanes write of it lies in all banks.
-    threadgroup float partial[16][8 * ROW_BLOCKS][TILES * PACKED_OUTPUTS + 4];
+    constexpr uint ROW_BLOCKS = (MOST + 7) / 8;
+    threadgroup float partial[UnitMemory<MOST, TILES>::FLOATS];
     threadgroup float factors[8 * ROW_BLOCKS];
     const PackedWalk<Packing> walk = packed_walk<Packing, TILES>(matrix, args.columns, args.outputs);
-    const uint first_row = group.y * 8 * ROW_BLOCKS;
-    HalfRowsInput<ROW_BLOCKS> rows = { {}, inverse, first_row, args.rows };
+    const uint first_row = group.y * MOST;
+    HalfRowsInput<ROW_BLOCKS, MOST> rows = { {}, inverse, first_row, args.rows };
     rows.set(input, args.columns, lane);
-    const PackedResults<TILES, GemmPackedArguments> results = { { out, second, third }, bias, &args };
+    const PackedResults<TILES> results = { { out, second, third }, joint_shape(args), bias, args.has_bias != 0 };
     const PackedTeam team = { group.x, groups.x, simdgroup, simdgroups, lane };
     packed_units<Packing, ROW_BLOCKS, TILES, STAGES>(walk, rows, first_row, args.rows, partial, factors, results, team);
 }

@@ -14,6 +14,14 @@ struct JointRows {
     device float* third;
 };
 
+// How many outputs there are, and before the second and the third.
+struct JointShape {
+    uint second, third, outputs;
+};
+
+template <typename Arguments>
+inline JointShape joint_shape(constant Arguments& args) { return { args.second, args.third, args.outputs }; }
+
 // One of them.
 struct JointPart {
     device float* rows;    // [rows, outputs]
@@ -21,11 +29,10 @@ struct JointPart {
     device float* at(uint m, uint n) const thread { return rows + ulong(m) * outputs + (n - begin); }
 };
 
-// That which has output n; `args` has `second`, `third` and `outputs`.
-template <typename Arguments>
-inline JointPart joint_part(JointRows results, constant Arguments& args, uint n) {
-    JointPart part = { results.first, 0, args.second };
-    if (n >= args.second) part = { results.second, args.second, args.third - args.second };
-    if (n >= args.third) part = { results.third, args.third, args.outputs - args.third };
+// That which has output n.
+inline JointPart joint_part(JointRows results, JointShape shape, uint n) {
+    JointPart part = { results.first, 0, shape.second };
+    if (n >= shape.second) part = { results.second, shape.second, shape.third - shape.second };
+    if (n >= shape.third) part = { results.third, shape.third, shape.outputs - shape.third };
     return part;
 }

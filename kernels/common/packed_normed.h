@@ -21,13 +21,14 @@ struct NormedColumns {
 
 struct NormedInput {
     typedef NormedColumns Columns;
-    enum : uint { QUADS = 4 };
+    enum : uint { ROWS = 1, QUADS = 4 };
     device const float* residual;   // [columns]
     device const float* added;      // [columns], where `adds` is not 0
     device const float* weight;     // [columns]
     device float* sum;              // [columns], where `adds` is 2
     uint columns, adds;
     float epsilon, offset;
+    bool writes;                    // whether this threadgroup writes the sum, where it is wanted
     threadgroup half* row;          // [NORMED_COLUMNS]
     threadgroup float* partial;     // [64]
     uint lane_column;               // 8 t
@@ -55,7 +56,7 @@ struct NormedInput {
             const uint quad = k * threads.count + threads.index;
             if (quad > last) continue;
             ((threadgroup half4*)row)[quad] = half4(x[k] * scale * weights[k] * power);
-            if (adds == 2 && team.group == 0) ((device float4*)sum)[quad] = x[k];
+            if (adds == 2 && writes) ((device float4*)sum)[quad] = x[k];
         }
         if (team.simdgroup == 0 && team.lane < 8) factors[team.lane] = 1.0f / power;
         threadgroup_barrier(mem_flags::mem_threadgroup);

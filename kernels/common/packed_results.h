@@ -6,18 +6,20 @@
 #include "common/silu.h"
 
 // As they are.
-template <uint TILES, typename Arguments>
+template <uint TILES>
 struct PackedResults {
     enum : uint { OUTPUTS = TILES * PACKED_OUTPUTS };
     JointRows rows;
-    device const float* bias;
-    constant Arguments* args;
+    JointShape shape;
+    device const float* bias;   // [shape.outputs], where has_bias
+    bool has_bias;
 
-    void store(uint unit, uint m, uint n, UnitSums sums) const thread {
+    template <bool TOGETHER>
+    void store(uint unit, uint m, uint n, UnitSums<TOGETHER> sums, bool stores) const thread {
         const uint output = unit * OUTPUTS + n;
-        if (output >= args->outputs) return;
         const float sum = sums.at(n);
-        *joint_part(rows, *args, output).at(m, output) = args->has_bias != 0 ? sum + bias[output] : sum;
+        if (!stores || output >= shape.outputs) return;
+        *joint_part(rows, shape, output).at(m, output) = has_bias ? sum + bias[output] : sum;
     }
 };
 
@@ -43,18 +45,14 @@ struct GatedResults {
     uint outputs;
     float power;
 
-    void store(uint unit, uint m, uint n, UnitSums sums) const thread {
+    template <bool TOGETHER>
+    void store(uint unit, uint m, uint n, UnitSums<TOGETHER> sums, bool stores) const thread {
         const float gated = Silu<Fast>::apply(sums.at(n)) * sums.at(PACKED_OUTPUTS + n);
+        if (!stores) return;
         halves[ulong(m) * outputs + unit * PACKED_OUTPUTS + n] = half(gated * power);
         if (unit == 0 && n == 0) inverse[m] = 1.0f / power;
     }
 };
-
-// `longest` is what longest_row made of both matrices. There is twice as much room: the input was rounded.
-inline float gated_power(device const float* longest, uint columns) {
-    const float most = 2.0f * float(columns) * precise::sqrt(longest[0]) * precise::sqrt(longest[1]);
-    return min(half_scale(most), 1.0f);
-}
 
 // The walk over two matrices of so many outputs one after another: a unit's tiles are of the one and of the other.
 template <typename Packing>

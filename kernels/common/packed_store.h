@@ -9,7 +9,7 @@ template <uint ROW_BLOCKS>
 inline void store_sums(thread const float4 (&sums)[ROW_BLOCKS], JointRows results, device const float* inverse, device const float* bias,
                        constant GemmPackedArguments& args, uint first_output, uint part, uint lane) {
     const uint g = lane / 4, t = lane % 4;
-    JointPart out = joint_part(results, args, first_output);
+    JointPart out = joint_part(results, joint_shape(args), first_output);
     out.rows += ulong(part) * args.rows * args.outputs;
     for (uint b = 0; b < ROW_BLOCKS; b++) {
         for (uint element = 0; element < 4; element++) {

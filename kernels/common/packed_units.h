@@ -95,10 +95,11 @@ struct PackedTeam {
     uint group, groups, simdgroup, simdgroups, lane;
 };
 
-// Rows of the input that lie in memory as f16. What packed_units takes as an input has the same functions.
-template <uint ROW_BLOCKS>
+// Up to MOST rows of the input that lie in memory as f16. What packed_units takes as an input has the same functions.
+template <uint ROW_BLOCKS, uint MOST>
 struct HalfRowsInput {
     typedef HeldRows<ROW_BLOCKS> Columns;
+    enum : uint { ROWS = MOST };
     device const half* row[ROW_BLOCKS];   // where a lane's columns begin of rows g, g + 8 and so on
     device const float* inverse;          // [rows]: sums are multiplied with it
     uint first_row, rows;
@@ -125,30 +126,52 @@ struct HalfRowsInput {
     HeldRows<ROW_BLOCKS> at(HeldRows<ROW_BLOCKS> held, uint) const thread { return held; }
 };
 
-// A row's sums of a unit, over all simdgroups.
+// How the sums of a unit lie in threadgroup memory: for each simdgroup [ROWS][outputs of a unit], padded so that what 32 lanes
+// write of it, and what they read of all simdgroups, lies in all banks.
+template <uint ROWS, uint TILES>
+struct UnitMemory {
+    enum : uint {
+        ROWS_APART = TILES * PACKED_OUTPUTS + 4,
+        SIMDGROUPS_APART = (ROWS * ROWS_APART + 29) / 32 * 32 + 2,
+        UNIT = 16 * SIMDGROUPS_APART,
+        // Of a single row those of the next unit are written while some threads still read those of this.
+        UNITS = ROWS == 1 ? 2 : 1,
+        FLOATS = UNITS * UNIT
+    };
+};
+
+// A row's sums of a unit, over all simdgroups: each by one lane or, where there is one row, by as many lanes beside each other as
+// there are simdgroups, so that no simdgroup ends the unit later than others. Both ways add neighbours first, then neighbouring
+// pairs, and so on: a row's bits don't depend on the way.
+template <bool TOGETHER>
 struct UnitSums {
-    threadgroup const float* of_first;   // those of the first simdgroup
-    uint simdgroups, apart;              // numbers from those of a simdgroup to those of the next
+    threadgroup const float* own;   // the row's, of the first simdgroup, or of the lane's
+    uint simdgroups, apart;         // numbers from those of a simdgroup to those of the next
     float factor;
+    // By all lanes that have one together.
     float at(uint n) const thread {
-        float total = 0.0f;
-        for (uint s = 0; s < simdgroups; s += 4) {
-            threadgroup const float* four = of_first + s * apart + n;
-            total += (four[0] + four[apart]) + (four[2 * apart] + four[3 * apart]);
+        float total = TOGETHER ? own[n] : eight(n);
+        if (TOGETHER) {
+            for (uint step = 1; step < simdgroups; step *= 2) total += simd_shuffle_xor(total, ushort(step));
+        } else if (simdgroups > 8) {
+            total += eight(n + 8 * apart);
         }
         return total * factor;
     }
+    float eight(uint n) const thread { return simdgroups > 4 ? four(n) + four(n + 4 * apart) : four(n); }
+    float four(uint n) const thread { return (own[n] + own[n + apart]) + (own[n + 2 * apart] + own[n + 3 * apart]); }
 };
 
-// Multiplies units with rows first_row .. of the input. `results.store(unit, m, n, sums)` is called for each row m and each of
-// Results::OUTPUTS numbers n of a unit; one that is not there must not be stored. The walk has a matrix and its units.
+// Multiplies units with rows first_row .. of the input, of which there are `row_count`. `results.store(unit, m, n, sums, stores)`
+// is called for each row m and each of Results::OUTPUTS numbers n of a unit, by all lanes; those without `stores` only add up.
+// The walk has a matrix and its units, `partial` is UnitMemory<Input::ROWS, TILES>::FLOATS long.
 template <typename Packing, uint ROW_BLOCKS, uint TILES, uint STAGES, typename Input, typename Results>
 inline void packed_units(
-    PackedWalk<Packing> walk, Input input, uint first_row, uint row_count,
-    threadgroup float (&partial)[16][8 * ROW_BLOCKS][TILES * PACKED_OUTPUTS + 4], threadgroup float (&factors)[8 * ROW_BLOCKS],
-    Results results, PackedTeam team)
+    PackedWalk<Packing> walk, Input input, uint first_row, uint row_count, threadgroup float* partial,
+    threadgroup float (&factors)[8 * ROW_BLOCKS], Results results, PackedTeam team)
 {
-    constexpr uint ROWS = 8 * ROW_BLOCKS;
+    typedef UnitMemory<Input::ROWS, TILES> Memory;
+    constexpr bool TOGETHER = Input::ROWS == 1;
     const uint simdgroup = team.simdgroup, simdgroups = team.simdgroups, lane = team.lane, g = lane / 4, t = lane % 4;
     walk.unit = team.group;
     walk.units_apart = team.groups;
@@ -170,6 +193,7 @@ inline void packed_units(
         multiplied.next();
     }
 
+    threadgroup float* sums_of_unit = partial;
     for (uint unit = team.group; unit < walk.units; unit += team.groups) {   // the whole threadgroup
         float4 sums[TILES][ROW_BLOCKS];
         clear_sums(sums);
@@ -190,22 +214,34 @@ inline void packed_units(
                 walk.next();
             }
         }
-        threadgroup_barrier(mem_flags::mem_threadgroup);   // the unit before is read
+        if (Memory::UNITS == 1) threadgroup_barrier(mem_flags::mem_threadgroup);   // the unit before is read
+        threadgroup float* own = sums_of_unit + simdgroup * Memory::SIMDGROUPS_APART;
         for (uint tile = 0; tile < TILES; tile++) {
             for (uint b = 0; b < ROW_BLOCKS; b++) {
                 const float4 sum = sums[tile][b];
                 const uint m = 8 * b + 2 * t, n = tile * PACKED_OUTPUTS + g;
-                partial[simdgroup][m][n] = sum.x;
-                partial[simdgroup][m + 1][n] = sum.y;
-                partial[simdgroup][m][n + 8] = sum.z;
-                partial[simdgroup][m + 1][n + 8] = sum.w;
+                if (m < Input::ROWS) {
+                    own[m * Memory::ROWS_APART + n] = sum.x;
+                    own[m * Memory::ROWS_APART + n + 8] = sum.z;
+                }
+                if (m + 1 < Input::ROWS) {
+                    own[(m + 1) * Memory::ROWS_APART + n] = sum.y;
+                    own[(m + 1) * Memory::ROWS_APART + n + 8] = sum.w;
+                }
             }
         }
         threadgroup_barrier(mem_flags::mem_threadgroup);
-        for (uint place = 32 * simdgroup + lane; place < ROWS * Results::OUTPUTS; place += 32 * simdgroups) {
-            const uint row = place / Results::OUTPUTS, m = first_row + row;
-            const UnitSums row_sums = { partial[0][row], simdgroups, ROWS * (TILES * PACKED_OUTPUTS + 4), factors[row] };
-            if (m < row_count) results.store(unit, m, place % Results::OUTPUTS, row_sums);
+        // Each number by one lane, or 32 at a time by as many lanes each as there are simdgroups: 4, 8 or 16.
+        const uint bits = TOGETHER ? 31 - clz(simdgroups) : 0, thread_id = 32 * simdgroup + lane;
+        const uint from = thread_id & ((1 << bits) - 1), at_once = (32 * simdgroups) >> bits;
+        const uint numbers = min(uint(Input::ROWS), row_count - first_row) * Results::OUTPUTS;
+        const uint end = TOGETHER ? (numbers + 31) / 32 * 32 : numbers;
+        for (uint place = thread_id >> bits; place < end; place += at_once) {
+            const uint row = min(place, numbers - 1) / Results::OUTPUTS;
+            threadgroup const float* own_sums = sums_of_unit + from * Memory::SIMDGROUPS_APART + row * Memory::ROWS_APART;
+            const UnitSums<TOGETHER> unit_sums = { own_sums, simdgroups, Memory::SIMDGROUPS_APART, factors[row] };
+            results.store(unit, first_row + row, place % Results::OUTPUTS, unit_sums, from == 0 && place < numbers);
         }
+        if (Memory::UNITS == 2) sums_of_unit = partial + (sums_of_unit == partial ? Memory::UNIT : 0);
     }
 }

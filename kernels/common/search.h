@@ -129,14 +129,14 @@ struct Weighed {
     // How many tokens of this key make up `mass`, rounded down. A search never ends at a key without a share; were it to,
     // nothing is divided by zero.
     ulong tokens_in(ulong mass, uint key) const {
-        const ulong each = share(logit_of(key));
+        const ulong each = share(number_of(key));
         return each == 0 ? 0 : mass / each;
     }
     uint place(float logit, uint token) const { return key_of(logit); }
     ulong weight(float logit, uint token) const { return key_of(logit) > kept.key ? share(logit) : 0; }
     // The ties at the end of what is kept count for every candidate that is not above them.
     ulong below(uint candidate) const {
-        return kept.ties > 0 && candidate <= kept.key ? kept.ties * share(logit_of(kept.key)) : 0;
+        return kept.ties > 0 && candidate <= kept.key ? kept.ties * share(number_of(kept.key)) : 0;
     }
 };
 

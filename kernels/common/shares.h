@@ -1,22 +1,12 @@
-// Logits as integers that sort like them, and shares of probability as integers that add up exactly.
+// Which logits there are, and shares of probability as integers that add up exactly.
 //
 // Integer sums don't depend on their order: any number of threads gets the same mass, and no compiler's idea of
 // floating-point arithmetic can change it.
 #pragma once
+#include "common/order.h"
 
 // The key of minus infinity: tokens with this key or a lower one are impossible.
 constant constexpr uint KEY_IMPOSSIBLE = 0x007fffffu;
-
-// Integers in the order of the logits; -0 equals 0.
-inline uint key_of(float logit) {
-    uint bits = as_type<uint>(logit);
-    if (bits == 0x80000000u) bits = 0;
-    return (bits & 0x80000000u) != 0 ? ~bits : bits | 0x80000000u;
-}
-
-inline float logit_of(uint key) {
-    return as_type<float>((key & 0x80000000u) != 0 ? key & 0x7fffffffu : ~key);
-}
 
 // Whether a logit is NaN or plus infinity: seen in its bits, since a compiler may take it that there are none.
 inline bool is_broken(float logit) {

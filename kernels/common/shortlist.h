@@ -55,7 +55,7 @@ struct Shortlist {
 struct Near {
     float best;
     float reach;
-    bool has(uint key, uint token) const { return (key > KEY_IMPOSSIBLE) & (best - logit_of(key) <= reach); }
+    bool has(uint key, uint token) const { return (key > KEY_IMPOSSIBLE) & (best - number_of(key) <= reach); }
 };
 
 // The same: the first of the order.
@@ -128,7 +128,7 @@ inline uint list_listed(Shortlist list, Which which, device const ulong2* lists,
 }
 
 inline uint entry_token(ulong entry) { return ~uint(entry); }
-inline float entry_logit(ulong entry) { return logit_of(uint(entry >> 32)); }
+inline float entry_logit(ulong entry) { return number_of(uint(entry >> 32)); }
 
 // Sorts entries, the greatest first, by Batcher's bitonic network; places up to the next power of two are written too.
 inline void sort(threadgroup ulong* entries, uint count, Team team) {

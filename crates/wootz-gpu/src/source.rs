@@ -82,6 +82,7 @@ headers![
     "common/rms_norm.h",
     "common/rows.h",
     "common/search.h",
+    "common/order.h",
     "common/shares.h",
     "common/shortlist.h",
     "common/silu.h",

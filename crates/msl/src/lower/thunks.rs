@@ -47,7 +47,10 @@ fn argument((position, argument): (usize, &Argument)) -> String {
 fn for_ptx(entry_points: &mut [EntryPoint]) -> String {
     let mut text = String::from("\n#line 1 \"msl/thunks.h\"\n");
     for (number, entry_point) in entry_points.iter_mut().enumerate() {
-        entry_point.symbol = format!("msl_entry_{number}");
+        let thunk_name = format!("msl_entry_{number}");
+        // What profilers and debuggers print. The C++ name is another, since the kernel's own may be just this.
+        let is_plain = entry_point.name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        entry_point.symbol = if is_plain { entry_point.name.clone() } else { thunk_name.clone() };
         let (symbol, function) = (&entry_point.symbol, &entry_point.expression);
         let of = |position| format!("msl_signature<decltype({function})>::at<{position}>");
         let (mut parameters, mut arguments) = (Vec::new(), Vec::new());
@@ -67,12 +70,9 @@ fn for_ptx(entry_points: &mut [EntryPoint]) -> String {
         }
         parameters.sort();
         let parameters: Vec<String> = parameters.into_iter().map(|(_, text)| text).collect();
-        let _ = writeln!(
-            text,
-            "extern \"C\" __attribute__((nvptx_kernel)) void {symbol}({}) {{ {function}({}); }}",
-            parameters.join(", "),
-            arguments.join(", ")
-        );
+        let (parameters, arguments) = (parameters.join(", "), arguments.join(", "));
+        let thunk = format!("extern \"C\" __attribute__((nvptx_kernel)) void {thunk_name}({parameters})");
+        let _ = writeln!(text, "{thunk} __asm__(\"{symbol}\");\n{thunk} {{ {function}({arguments}); }}");
     }
     text
 }

@@ -312,6 +312,12 @@ impl Drop for Event {
     }
 }
 
+/// How much of what a core has for its first-level cache and for threadgroup memory together is set aside for the latter, in
+/// percent. A core has to run empty before it divides it in another way, so where launches begin while others run, all of them
+/// want the same: 15 to 50 gave 576 tokens/s of one sequence on an H200 where 546 were had when the driver chose for each. With
+/// 100 there were 536, since inputs are read through the cache.
+const SHARED_MEMORY_PERCENT: i32 = 30;
+
 /// Compiled code on the device.
 #[derive(Debug)]
 pub struct Module {
@@ -359,9 +365,17 @@ impl Module {
         self.context.make_current().map_err(|error| error.to_string())?;
         let name = CString::new(symbol).map_err(|_| "a name holds a zero byte".to_owned())?;
         // SAFETY: the module is loaded.
-        unsafe { result::module::get_function(self.module, name) }
-            .map(Entry)
-            .map_err(|error| fault(error).to_string())
+        let function = unsafe { result::module::get_function(self.module, name) }
+            .map_err(|error| fault(error).to_string())?;
+        if self.context.overlapping() {
+            let preference =
+                sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT;
+            // SAFETY: the function was found above.
+            unsafe { sys::cuFuncSetAttribute(function, preference, SHARED_MEMORY_PERCENT) }
+                .result()
+                .map_err(|error| fault(error).to_string())?;
+        }
+        Ok(Entry(function))
     }
 }
 

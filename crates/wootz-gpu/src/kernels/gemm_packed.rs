@@ -1,10 +1,11 @@
 //! Packed matrices times rows on NVIDIA's matrix unit: `kernels/gemm_packed.metal`, `kernels/gemm_gated.metal`,
-//! `kernels/gemm_normed.metal`, `kernels/gemm_warpgroup.metal` and `kernels/pack.metal`.
+//! `kernels/gemm_normed.metal`, `kernels/gemm_pair.metal`, `kernels/gemm_warpgroup.metal` and `kernels/pack.metal`.
 
 mod cases;
 mod gated;
 mod normed;
 mod pack;
+mod pair;
 
 use arrayvec::ArrayVec;
 
@@ -19,6 +20,7 @@ use crate::source::KernelSource;
 pub use gated::{GatedGemm, LongestRow};
 pub use normed::{MOST_COLUMNS, NormedGatedGemm, NormedGemm, UnnormedRow};
 pub use pack::{Pack, UnpackToHalf};
+pub use pair::{PackedPair, PairInput, PairMember, PairSpread};
 
 /// The kernels.
 pub const CONCEPT: Concept = Concept { name: "gemm_packed", sources: SOURCES, cases: cases::cases };
@@ -28,6 +30,7 @@ const PACK: usize = 1;
 const WARPGROUPS: usize = 2;
 const GATED: usize = 3;
 const NORMED: usize = 4;
+const PAIR: usize = 5;
 const SOURCES: &[KernelSource] = &[
     KernelSource {
         file: "gemm_packed.metal",
@@ -53,6 +56,11 @@ const SOURCES: &[KernelSource] = &[
         file: "gemm_normed.metal",
         text: include_str!("../../../../kernels/gemm_normed.metal"),
         arguments: &[normed::GemmNormedArguments::MSL, normed::GemmNormedGatedArguments::MSL],
+    },
+    KernelSource {
+        file: "gemm_pair.metal",
+        text: include_str!("../../../../kernels/gemm_pair.metal"),
+        arguments: &[pair::GemmPairArguments::MSL],
     },
 ];
 
@@ -144,6 +152,14 @@ impl Spread {
         // Of those that are nearly equal the first, whose simdgroups wait for fewer others: 16 take up to a fifth longer.
         spreads.into_iter().find(|(depth, _)| 32 * depth <= 33 * least).expect("the least is one of them").1
     }
+
+    /// For so many blocks of rows that one threadgroup takes together.
+    fn grid(self, row_blocks: usize) -> Grid {
+        Grid {
+            threadgroups: [self.threadgroups, row_blocks as u32, 1],
+            threads: [32 * self.simdgroups, 1, 1],
+        }
+    }
 }
 
 /// Tiles of 16 outputs that kernels for few rows of a packing take at once: `kernels/gemm_packed.metal` has what registers hold.
@@ -202,6 +218,7 @@ impl PackedGemm {
         use Multiplier::{Simdgroup, Warpgroup};
         let entry = match (sharing, rows) {
             (_, 0) => return None,
+            (Sharing::Few(_), 1) => packed!("gemm_packed1_", packing),
             (Sharing::Few(_), ..=FEW_ROWS) => packed!("gemm_packed8_", packing),
             (Sharing::Few(_), _) => packed!("gemm_packed16_", packing),
             (Sharing::All { by: Simdgroup, .. }, ..=32) => packed!("gemm_staged32_", packing),

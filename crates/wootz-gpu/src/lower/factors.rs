@@ -30,8 +30,8 @@ pub struct Joint {
 pub struct Gating {
     /// How the matrices are spread over the device.
     pub spread: Spread,
-    /// Two f32: what [`LongestRow`](crate::kernels::gemm_packed::LongestRow) made of both.
-    pub longest: Slice,
+    /// [`LongestRow::power`](crate::kernels::gemm_packed::LongestRow::power) of both.
+    pub power: f32,
 }
 
 /// The kernels of a program's products, chosen at load, because a step has hundreds of products. Matrices of one shape share

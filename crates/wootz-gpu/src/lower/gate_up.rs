@@ -56,14 +56,14 @@ impl StepLowering<'_> {
         let (model, rows, width) = (self.model, self.rows(out), self.width(out));
         let Some(number) = model.weights.joint_of[gate.matrix.0].filter(|_| rows > 0) else { return false };
         let joint = &model.weights.joints[number];
-        let (Some(Gating { spread, longest }), Some(packing)) = (joint.gating, packing(&joint.matrix)) else {
+        let (Some(Gating { spread, power }), Some(packing)) = (joint.gating, packing(&joint.matrix)) else {
             return false;
         };
         let converted = self.halves_of;
         let row = self.unnormed.filter(|(buffer, _)| *buffer == input).map(|(_, row)| row);
         let halves = converted.filter(|(buffer, _)| *buffer == input).map(|(_, halves)| halves);
         let input = match (row, halves) {
-            (Some(row), _) if UnnormedRow::fits(spread, row.columns) => GateInput::Row(row),
+            (Some(row), _) if UnnormedRow::fits(spread.simdgroups, row.columns) => GateInput::Row(row),
             (None, Some(halves)) => GateInput::Halves(halves),
             _ => return false,
         };
@@ -78,9 +78,9 @@ impl StepLowering<'_> {
         }
         let (matrix, place) = (joint.matrix, HalfInput::within(self.slice(out), rows, width));
         self.dispatches.push(match input {
-            GateInput::Row(row) => NormedGatedGemm { spread, matrix, longest, row, out: place }.dispatch(),
+            GateInput::Row(row) => NormedGatedGemm { spread, matrix, power, row, out: place }.dispatch(),
             GateInput::Halves(input) => {
-                GatedGemm { spread, rows, matrix, longest, input, out: place }.dispatch()
+                GatedGemm { spread, rows, matrix, power, input, out: place }.dispatch()
             }
         });
         (self.unnormed, self.halves_of) = (None, Some((out, place)));

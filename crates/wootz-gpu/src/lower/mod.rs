@@ -10,6 +10,7 @@ mod gate_up;
 mod heads;
 pub mod matmul;
 mod normed;
+mod pair;
 mod sampled;
 pub mod step_data;
 
@@ -30,8 +31,8 @@ use crate::kernels::attention::{
     Unit, Weighing,
 };
 use crate::kernels::embedding::{Embed, GatherAdd};
-use crate::kernels::gemm::HalfInput;
-use crate::kernels::gemm_packed::UnnormedRow;
+use crate::kernels::gemm::{HalfInput, HalfRows};
+use crate::kernels::gemm_packed::{PackedPair, PairInput, UnnormedRow};
 use crate::kernels::joint::{JointRows, MOST_JOINT};
 use crate::kernels::matrix::StoredMatrix;
 use crate::kernels::norm::{AddRmsNorm, Normed, RmsNorm};
@@ -273,16 +274,26 @@ impl StepLowering<'_> {
         if rows == 0 || self.project_unnormed(input, projections.clone()) {
             return;
         }
+        let factors = self.model.choices.factors(&self.model.weights, projections, rows);
+        let converted =
+            self.halves_of.take().filter(|(buffer, _)| *buffer == input).map(|(_, halves)| halves);
+        let (columns, input, scratch) = (self.width(input), self.slice(input), self.model.places.products);
+        if let Some((spread, members)) = self.pair(&factors, Some(rows)) {
+            let halves = converted.unwrap_or_else(|| {
+                let out = Products::halves(scratch, rows, columns);
+                self.dispatches.push(HalfRows { rows, columns, input, out }.dispatch());
+                out
+            });
+            let input = PairInput::Rows(rows, halves);
+            self.dispatches.push(PackedPair { spread, members, input }.dispatch());
+            return;
+        }
         let product = |factor: Factor<'_>| {
             let out = self.results(&factor);
             let Factor { choice, matrix, bias, .. } = factor;
             Product { choice, matrix, bias, out }
         };
-        let factors = self.model.choices.factors(&self.model.weights, projections, rows);
         let products: Vec<Product> = factors.into_iter().map(product).collect();
-        let converted =
-            self.halves_of.take().filter(|(buffer, _)| *buffer == input).map(|(_, halves)| halves);
-        let (input, scratch) = (self.slice(input), self.model.places.products);
         Products { rows, input, converted, products: &products, scratch }.append(&mut self.dispatches);
     }
 

@@ -5,7 +5,9 @@ use wootz_backend::ops::{Buffer, Op, Projection};
 
 use super::{Factor, StepLowering};
 use crate::device::Slice;
-use crate::kernels::gemm_packed::{MOST_COLUMNS, NormedGemm, Sharing, UnnormedRow, packing};
+use crate::kernels::gemm_packed::{
+    MOST_COLUMNS, NormedGemm, PackedPair, PairInput, Sharing, UnnormedRow, packing,
+};
 use crate::select::{Answers, Choice};
 
 /// Bytes of a residual's second place: of the longest row that products norm themselves.
@@ -37,7 +39,8 @@ impl StepLowering<'_> {
             let few = matches!(factor.choice, Choice::Packed(Sharing::Few(_)));
             let kernel = packing(&factor.matrix).map(NormedGemm::kernel);
             let spread = NormedGemm::spread(&model.selection.facts, &factor.matrix);
-            few && kernel.is_some_and(|kernel| model.is_sound(kernel)) && UnnormedRow::fits(spread, columns)
+            few && kernel.is_some_and(|kernel| model.is_sound(kernel))
+                && UnnormedRow::fits(spread.simdgroups, columns)
         };
         if !model.choices.factors(&model.weights, next.projections(), 1).iter().all(takes) {
             return false;
@@ -60,7 +63,13 @@ impl StepLowering<'_> {
         projections: impl Iterator<Item = &'b Projection> + Clone,
     ) -> bool {
         let Some((_, mut row)) = self.unnormed.take_if(|(buffer, _)| *buffer == input) else { return false };
-        for factor in self.model.choices.factors(&self.model.weights, projections, 1) {
+        let factors = self.model.choices.factors(&self.model.weights, projections, 1);
+        if let Some((spread, members)) = self.pair(&factors, None) {
+            let input = PairInput::Unnormed(row);
+            self.dispatches.push(PackedPair { spread, members, input }.dispatch());
+            return true;
+        }
+        for factor in factors {
             let out = self.results(&factor);
             let Factor { matrix, bias, .. } = factor;
             let spread = NormedGemm::spread(&self.model.selection.facts, &matrix);

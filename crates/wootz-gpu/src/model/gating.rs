@@ -78,7 +78,8 @@ pub fn learn(
         device.read(longest, bytemuck::cast_slice_mut(&mut found))?;
         let Joint { matrix, gating, .. } = &mut weights.joints[joint];
         if fits(matrix.columns, found) {
-            *gating = Some(Gating { spread: GatedGemm::spread(&facts, matrix), longest });
+            let power = LongestRow::power(matrix.columns, found);
+            *gating = Some(Gating { spread: GatedGemm::spread(&facts, matrix), power });
         }
     }
     Ok(())

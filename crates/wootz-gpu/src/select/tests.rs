@@ -226,7 +226,7 @@ fn a_packed_matrix_has_another_kernel_where_one_is_wrong_or_slower() {
     choices.winners.insert(one.key(), "gemm_warpgroup_parts8".into());
     assert_eq!(chosen(&one, &nvidia, rules(&choices)), "gemm_warpgroup_parts8");
     choices.winners.clear();
-    choices.excluded.insert("gemm_packed8_nibbles".into());
+    choices.excluded.insert("gemm_packed1_nibbles".into());
     assert_eq!(chosen(&one, &nvidia, rules(&choices)), "gemm_warpgroup_parts8");
     choices.excluded = ["gemm_warpgroup_nibbles".to_owned()].into();
     assert_eq!(chosen(&more, &nvidia, rules(&choices)), "gemm_staged_parts8");

@@ -2,6 +2,11 @@
 #pragma once
 
 namespace metal {
+inline half2 msl_rounded_to_halves(float first, float second) {
+    uint pair;
+    asm("cvt.rn.f16x2.f32 %0, %2, %1;" : "=r"(pair) : "f"(first), "f"(second));
+    return as_type<half2>(pair);
+}
 inline half fma(half a, half b, half c) {
     ushort result;
     asm("fma.rn.f16 %0, %1, %2, %3;" : "=h"(result) : "h"(__builtin_bit_cast(ushort, a)), "h"(__builtin_bit_cast(ushort, b)),

@@ -37,13 +37,6 @@ inline void msl_multiply_tf32_8(thread float2& upper, thread float2& lower, floa
     lower = float2(s2, s3);
 }
 
-// Two numbers by one conversion.
-inline half2 msl_rounded_to_halves(float first, float second) {
-    uint pair;
-    asm("cvt.rn.f16x2.f32 %0, %2, %1;" : "=r"(pair) : "f"(first), "f"(second));
-    return as_type<half2>(pair);
-}
-
 // Blocks of 8x8 16-bit numbers from threadgroup memory; lane l names the beginning of row l % 8 of block l / 8.
 inline uint4 msl_load_blocks4(const threadgroup half* row) {
     uint w0, w1, w2, w3;

@@ -118,6 +118,15 @@ fn kernel(head_dim: usize) -> Kernel {
 mod tests {
     use super::heads_at_once;
 
+    /// The kernel finds the number of heads from that of threadgroups.
+    #[test]
+    fn threadgroups_tell_their_heads() {
+        for group in 1..100_usize {
+            let heads = heads_at_once(group);
+            assert_eq!(group.div_ceil(group.div_ceil(heads)), heads, "{group}");
+        }
+    }
+
     #[test]
     fn few_simdgroups_are_idle() {
         assert_eq!([1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 16].map(heads_at_once), [1, 2, 1, 4, 1, 2, 4, 4, 2, 4, 4]);

@@ -51,7 +51,7 @@ pub fn cases() -> Vec<Case> {
         .map(MatrixFormat::Ggml)
     {
         let columns = 320_usize.next_multiple_of(format.block_elements());
-        cases.push(case(format, 11, 37, columns, FEW));
+        cases.extend([1, 11].map(|rows| case(format, rows, 37, columns, FEW)));
         for all in all_in(1) {
             cases.extend([13, 27, 62].map(|rows| case(format, rows, 37, columns, all)));
         }
@@ -59,8 +59,12 @@ pub fn cases() -> Vec<Case> {
     // One row, one output, two records; full tiles; several threadgroups; more records than are taken together; eight rows and
     // eight again.
     cases.push(case(F16, 1, 1, 128, few(4, 1)));
-    cases.push(case(Q4_K, 8, 32, 2560, few(8, 2)));
-    cases.push(case(Q4_K, 12, 80, 1280, few(16, 2)));
+    for rows in [1, 8] {
+        cases.push(case(Q4_K, rows, 32, 2560, few(8, 2)));
+    }
+    for rows in [1, 12] {
+        cases.push(case(Q4_K, rows, 80, 1280, few(16, 2)));
+    }
     cases.push(case(F16, 19, 40, 128, FEW));
     for all in all_in(1) {
         cases.push(case(Q4_K, 16, 272, 256, all));

@@ -7,6 +7,7 @@ use crate::device::{Argument, DeviceFacts, Dispatch, Grid, Kernel, Slice, Work};
 use crate::kernel_args;
 use crate::kernels::gemm::HalfInput;
 use crate::kernels::matrix::{Packing, StoredMatrix};
+use crate::twins::half_rows::power;
 
 kernel_args! {
     /// Arguments of products with a gate.
@@ -17,6 +18,8 @@ kernel_args! {
         outputs: u32,
         /// Rows of the input.
         rows: u32,
+        /// The power of two that results are multiplied with.
+        power: f32,
     }
 }
 
@@ -39,8 +42,8 @@ pub struct GatedGemm {
     pub rows: usize,
     /// The gate's matrix and the other one after another, packed; each has a multiple of 16 rows.
     pub matrix: StoredMatrix,
-    /// What [`LongestRow`] made of both, one after the other.
-    pub longest: Slice,
+    /// The power of two that results are multiplied with: [`LongestRow::power`].
+    pub power: f32,
     /// The input as f16, of the norm that [`LongestRow`] was told of.
     pub input: HalfInput,
     /// `[rows, rows of each matrix]`: the result as f16.
@@ -70,20 +73,17 @@ impl GatedGemm {
     /// # Panics
     /// If the matrix is not packed.
     pub fn dispatch(&self) -> Dispatch {
-        let &GatedGemm { spread, rows, matrix, longest, input, out } = self;
+        let &GatedGemm { spread, rows, matrix, power, input, out } = self;
         let (columns, outputs) = (matrix.columns, matrix.rows / 2);
         let kernel = Self::kernel(packing(&matrix).expect("a packed matrix"), rows);
         let inline =
-            GemmGatedArguments { columns: columns as u32, outputs: outputs as u32, rows: rows as u32 };
-        let inputs = [input.halves, input.inverse, matrix.data, longest].map(Argument::read);
+            GemmGatedArguments { columns: columns as u32, outputs: outputs as u32, rows: rows as u32, power };
+        let inputs = [input.halves, input.inverse, matrix.data].map(Argument::read);
         let together = if rows <= FEW_ROWS { FEW_ROWS } else { MOST_FEW_ROWS };
         Dispatch {
             kernel,
             arguments: inputs.into_iter().chain(out.written()).chain([Argument::inline(&inline)]).collect(),
-            grid: Grid {
-                threadgroups: [spread.threadgroups, rows.div_ceil(together) as u32, 1],
-                threads: [32 * spread.simdgroups, 1, 1],
-            },
+            grid: spread.grid(rows.div_ceil(together)),
             work: Work {
                 bytes_read: matrix.bytes() + (2 * rows * columns) as u64,
                 bytes_written: (2 * rows * outputs) as u64,
@@ -117,6 +117,11 @@ impl LongestRow {
     /// and Schwarz say, since the input is rounded.
     pub fn greatest(columns: usize, longest: [f32; 2]) -> f32 {
         2.0 * columns as f32 * longest[0].sqrt() * longest[1].sqrt()
+    }
+
+    /// The power of two with which f16 holds all results of a gate: 1 where it does anyway.
+    pub fn power(columns: usize, longest: [f32; 2]) -> f32 {
+        power(LongestRow::greatest(columns, longest)).min(1.0)
     }
 
     /// The launch.

@@ -4,7 +4,7 @@ use arrayvec::ArrayVec;
 use wootz_spec::Norm;
 
 use super::{NORMED, SOURCES, Spread, packed, packing};
-use crate::device::{Argument, DeviceFacts, Dispatch, Grid, Kernel, Slice, Work};
+use crate::device::{Argument, DeviceFacts, Dispatch, Kernel, Slice, Work};
 use crate::kernel_args;
 use crate::kernels::gemm::HalfInput;
 use crate::kernels::joint::JointRows;
@@ -45,6 +45,8 @@ kernel_args! {
         epsilon: f32,
         /// Added to the norm's weight.
         offset: f32,
+        /// The power of two that results are multiplied with.
+        power: f32,
     }
 }
 
@@ -71,30 +73,26 @@ pub struct UnnormedRow {
 }
 
 impl UnnormedRow {
-    /// Whether threadgroups of a spread can norm so many columns.
-    pub fn fits(spread: Spread, columns: usize) -> bool {
-        columns <= MOST_COLUMNS.min(THREAD_COLUMNS * 32 * spread.simdgroups as usize)
+    /// Whether threadgroups of so many simdgroups can norm so many columns.
+    pub fn fits(simdgroups: u32, columns: usize) -> bool {
+        columns <= MOST_COLUMNS.min(THREAD_COLUMNS * 32 * simdgroups as usize)
     }
 
     /// As arguments of a kernel; `unwritten` stands for the sum where there is none.
-    fn arguments(&self, unwritten: Slice) -> [Argument; 4] {
+    pub(super) fn arguments(&self, unwritten: Slice) -> [Argument; 4] {
         let added = self.added.unwrap_or(self.residual);
         let [residual, added, weight] = [self.residual, added, self.weight].map(Argument::read);
         [residual, added, weight, Argument::write(self.sum.unwrap_or(unwritten))]
     }
 
     /// As a field of an argument struct.
-    fn adds(&self) -> u32 {
+    pub(super) fn adds(&self) -> u32 {
         match (self.added, self.sum) {
             (None, _) => 0,
             (Some(_), None) => 1,
             (Some(_), Some(_)) => 2,
         }
     }
-}
-
-fn grid(spread: Spread) -> Grid {
-    Grid { threadgroups: [spread.threadgroups, 1, 1], threads: [32 * spread.simdgroups, 1, 1] }
 }
 
 /// `out = matrix · norm(row) (+ bias)`.
@@ -148,7 +146,7 @@ impl NormedGemm {
         Dispatch {
             kernel: Self::kernel(packing(&matrix).expect("a packed matrix")),
             arguments,
-            grid: grid(spread),
+            grid: spread.grid(1),
             work: Work {
                 bytes_read: matrix.bytes() + (12 * columns) as u64 + bias.map_or(0, |_| 4 * outputs as u64),
                 bytes_written: (4 * outputs) as u64,
@@ -166,7 +164,7 @@ pub struct NormedGatedGemm {
     /// The gate's matrix and the other one after another, packed.
     pub matrix: StoredMatrix,
     /// As of [`GatedGemm`](super::GatedGemm).
-    pub longest: Slice,
+    pub power: f32,
     /// The input; it fits the spread.
     pub row: UnnormedRow,
     /// `[rows of each matrix]`.
@@ -184,7 +182,7 @@ impl NormedGatedGemm {
     /// # Panics
     /// If the matrix is not packed.
     pub fn dispatch(&self) -> Dispatch {
-        let &NormedGatedGemm { spread, matrix, longest, row, out } = self;
+        let &NormedGatedGemm { spread, matrix, power, row, out } = self;
         let (columns, outputs) = (matrix.columns, matrix.rows / 2);
         let inline = GemmNormedGatedArguments {
             columns: columns as u32,
@@ -192,15 +190,16 @@ impl NormedGatedGemm {
             adds: row.adds(),
             epsilon: row.norm.eps,
             offset: row.norm.weight_offset,
+            power,
         };
         let mut arguments = ArrayVec::from_iter(row.arguments(out.inverse));
-        arguments.extend([matrix.data, longest].map(Argument::read));
+        arguments.push(Argument::read(matrix.data));
         arguments.extend(out.written());
         arguments.push(Argument::inline(&inline));
         Dispatch {
             kernel: Self::kernel(packing(&matrix).expect("a packed matrix")),
             arguments,
-            grid: grid(spread),
+            grid: spread.grid(1),
             work: Work {
                 bytes_read: matrix.bytes() + (12 * columns) as u64,
                 bytes_written: (2 * outputs) as u64,

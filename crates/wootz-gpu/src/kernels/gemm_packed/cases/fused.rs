@@ -1,13 +1,15 @@
-//! Products that are one launch with what comes before or after them: a norm, a gate.
+//! Products that are one launch with what comes before, after or beside them: a norm, a gate, another matrix.
 
 use wootz_backend::cpu::reference;
 use wootz_spec::Norm;
 use wootz_weights::TensorType;
 
-use super::super::{GatedGemm, LongestRow, NormedGatedGemm, NormedGemm, Spread, UnnormedRow};
+use super::super::{
+    GatedGemm, LongestRow, NormedGatedGemm, NormedGemm, PackedPair, PairInput, PairMember, PairSpread,
+    Spread, UnnormedRow,
+};
 use super::joined;
 use crate::case::{Case, Check, Tolerance, values};
-use crate::device::Slice;
 use crate::formats::sample::Sample;
 use crate::kernels::activation::{Activation, Gate};
 use crate::kernels::gemm::{HalfInput, HalfRows};
@@ -19,6 +21,13 @@ use crate::twins;
 const SPREAD: Spread = Spread { simdgroups: 4, threadgroups: 2 };
 const NORM: Norm = Norm { eps: 1e-5, weight_offset: 0.5 };
 const F16: MatrixFormat = MatrixFormat::Ggml(TensorType::F16);
+const Q4_K: MatrixFormat = MatrixFormat::Ggml(TensorType::Q4_K);
+const Q5_K: MatrixFormat = MatrixFormat::Ggml(TensorType::Q5_K);
+const Q6_K: MatrixFormat = MatrixFormat::Ggml(TensorType::Q6_K);
+/// The matrices of a pair: each several one after another, with so many outputs.
+const PAIR: [&[usize]; 2] = [&[32, 16, 21], &[16, 37]];
+const PAIR_COLUMNS: usize = 512;
+const PAIR_SPREAD: PairSpread = PairSpread { simdgroups: 4, threadgroups: [2, 1] };
 
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
@@ -30,6 +39,10 @@ pub fn cases() -> Vec<Case> {
         );
         cases.extend([false, true].map(|adds| normed_case(format, &[32, 16, 37], columns, adds)));
         cases.extend([false, true].map(|adds| normed_gated_case(format, 48, columns, adds)));
+    }
+    for formats in [[Q4_K, Q5_K], [Q4_K, Q6_K], [Q5_K, Q6_K]] {
+        cases.extend([3, 19].map(|rows| pair_case(formats, rows)));
+        cases.extend([false, true].map(|adds| normed_pair_case(formats, adds)));
     }
     // More rows than are taken together, and inputs that might be so long that f16 would not hold what they make.
     cases.push(gated_case(&Gated { format: F16, rows: 19, width: 32, columns: 192, weights: 1.0 }));
@@ -85,27 +98,23 @@ impl Weighed {
         (self.sums.chunks_exact(outputs).flat_map(of_row).collect(), tolerance)
     }
 
-    /// The matrices, packed one after another, and what is known of them after a norm with such weights.
-    fn store_two(&self, case: &mut Case, (weights, offset): (&[f32], f32)) -> (StoredMatrix, Slice) {
+    /// The matrices, packed one after another, and the power of what they make after a norm with such weights.
+    fn store_two(&self, case: &mut Case, (weights, offset): (&[f32], f32)) -> (StoredMatrix, f32) {
         let width = self.sample.rows / 2;
         let matrix = self.sample.store(case, 1);
         let matrix = joined(case, matrix, &[width, width]);
         let tolerance = Tolerance { absolute: 0.0, relative: 1e-2 };
         let whole: Vec<f32> = weights.iter().map(|weight| weight + offset).collect();
-        let longest = case.updated_f32("longest", &[0.0; 2], self.longest(&whole).to_vec(), tolerance);
+        let found = self.longest(&whole);
+        let longest = case.updated_f32("longest", &[0.0; 2], found.to_vec(), tolerance);
         let weight = case.input("norm", weights);
         for (place, part) in [0..width, width..2 * width].into_iter().enumerate() {
             let launch =
                 LongestRow { matrix: matrix.part(part), weight, offset, longest: longest.part(4 * place, 4) };
             case.dispatch([launch.dispatch()]);
         }
-        (matrix, longest)
+        (matrix, LongestRow::power(weights.len(), found))
     }
-}
-
-/// `kernels/gemm_gated.metal`.
-fn power_of(longest: [f32; 2], columns: usize) -> f32 {
-    twins::half_rows::power(LongestRow::greatest(columns, longest)).min(1.0)
 }
 
 /// Where the result of a gate goes.
@@ -130,12 +139,12 @@ fn gated_case(&Gated { format, rows, width, columns, weights }: &Gated) -> Case 
     let input = values(rows * columns, 12);
     let weighed = Weighed::new(format, 2 * width, &input, columns);
     let norm = vec![weights; columns];
-    let (matrix, longest) = weighed.store_two(&mut case, (&norm, 0.0));
+    let (matrix, power) = weighed.store_two(&mut case, (&norm, 0.0));
     let halves = HalfInput::within(case.scratch("halves", HalfInput::bytes(rows, columns)), rows, columns);
     let input = case.input("input", &input);
     case.dispatch([HalfRows { rows, columns, input, out: halves }.dispatch()]);
-    let out = gated_out(&mut case, &weighed, rows, power_of(weighed.longest(&norm), columns));
-    case.dispatch([GatedGemm { spread: SPREAD, rows, matrix, longest, input: halves, out }.dispatch()]);
+    let out = gated_out(&mut case, &weighed, rows, power);
+    case.dispatch([GatedGemm { spread: SPREAD, rows, matrix, power, input: halves, out }.dispatch()]);
     case
 }
 
@@ -155,30 +164,66 @@ fn unnormed(case: &mut Case, columns: usize, adds: bool) -> (UnnormedRow, Vec<f3
     (UnnormedRow { columns, residual, added, sum, weight, norm: NORM }, normed)
 }
 
+/// Matrices with so many outputs one after another, packed, with or without a bias, and where their results go.
+fn member(case: &mut Case, weighed: &Weighed, parts: &[usize], has_bias: bool) -> PairMember {
+    let outputs = weighed.sample.rows;
+    let bias = has_bias.then(|| values(outputs, 13));
+    let tolerance = Tolerance { absolute: weighed.off, relative: 2.0e-6 };
+    let mut expected = weighed.sums.clone();
+    if let Some(bias) = &bias {
+        expected.chunks_exact_mut(outputs).for_each(|row| reference::add(row, bias));
+    }
+    let mut begin = 0;
+    let mut results = Vec::new();
+    for &count in parts {
+        let of_row = |row: &[f32]| row[begin..begin + count].to_vec();
+        let part = expected.chunks_exact(outputs).flat_map(of_row).collect();
+        results.push((case.output_f32("out", part, tolerance), count));
+        begin += count;
+    }
+    let matrix = weighed.sample.store(case, 1);
+    let matrix = joined(case, matrix, parts);
+    let bias = bias.map(|bias| case.input("bias", &bias));
+    PairMember { matrix, bias, out: JointRows::of(&results) }
+}
+
 /// Matrices with so many outputs one after another.
 fn normed_case(format: MatrixFormat, parts: &[usize], columns: usize, adds: bool) -> Case {
     let mut case = Case::new(format!("normed {format} {parts:?}x{columns}, added: {adds}"));
     let (row, normed) = unnormed(&mut case, columns, adds);
     let weighed = Weighed::new(format, parts.iter().sum(), &normed, columns);
-    let bias = adds.then(|| values(weighed.sample.rows, 13));
-    let tolerance = Tolerance { absolute: weighed.off, relative: 2.0e-6 };
-    let mut expected = weighed.sums.clone();
-    if let Some(bias) = &bias {
-        reference::add(&mut expected, bias);
-    }
-    let mut begin = 0;
-    let mut results = Vec::new();
-    for &count in parts {
-        let part = expected[begin..begin + count].to_vec();
-        results.push((case.output_f32("out", part, tolerance), count));
-        begin += count;
-    }
-    let matrix = weighed.sample.store(&mut case, 1);
-    let matrix = joined(&mut case, matrix, parts);
-    let bias = bias.map(|bias| case.input("bias", &bias));
-    case.dispatch(
-        [NormedGemm { spread: SPREAD, matrix, bias, row, out: JointRows::of(&results) }.dispatch()],
-    );
+    let PairMember { matrix, bias, out } = member(&mut case, &weighed, parts, adds);
+    case.dispatch([NormedGemm { spread: SPREAD, matrix, bias, row, out }.dispatch()]);
+    case
+}
+
+/// The members of a pair, of which the second has a bias.
+fn members(case: &mut Case, formats: [MatrixFormat; 2], input: &[f32]) -> [PairMember; 2] {
+    [0, 1].map(|which| {
+        let weighed = Weighed::new(formats[which], PAIR[which].iter().sum(), input, PAIR_COLUMNS);
+        member(case, &weighed, PAIR[which], which == 1)
+    })
+}
+
+fn pair_case(formats: [MatrixFormat; 2], rows: usize) -> Case {
+    let mut case = Case::new(format!("{} beside {}, {rows} rows", formats[0], formats[1]));
+    let input = values(rows * PAIR_COLUMNS, 12);
+    let members = members(&mut case, formats, &input);
+    let bytes = HalfInput::bytes(rows, PAIR_COLUMNS);
+    let halves = HalfInput::within(case.scratch("halves", bytes), rows, PAIR_COLUMNS);
+    let input = case.input("input", &input);
+    case.dispatch([HalfRows { rows, columns: PAIR_COLUMNS, input, out: halves }.dispatch()]);
+    let input = PairInput::Rows(rows, halves);
+    case.dispatch([PackedPair { spread: PAIR_SPREAD, members, input }.dispatch()]);
+    case
+}
+
+fn normed_pair_case(formats: [MatrixFormat; 2], adds: bool) -> Case {
+    let mut case = Case::new(format!("normed {} beside {}, added: {adds}", formats[0], formats[1]));
+    let (row, normed) = unnormed(&mut case, PAIR_COLUMNS, adds);
+    let members = members(&mut case, formats, &normed);
+    let input = PairInput::Unnormed(row);
+    case.dispatch([PackedPair { spread: PAIR_SPREAD, members, input }.dispatch()]);
     case
 }
 
@@ -187,9 +232,8 @@ fn normed_gated_case(format: MatrixFormat, width: usize, columns: usize, adds: b
     let (row, normed) = unnormed(&mut case, columns, adds);
     let weighed = Weighed::new(format, 2 * width, &normed, columns);
     let weights = values(columns, 3);
-    let (matrix, longest) = weighed.store_two(&mut case, (&weights, NORM.weight_offset));
-    let whole: Vec<f32> = weights.iter().map(|weight| weight + NORM.weight_offset).collect();
-    let out = gated_out(&mut case, &weighed, 1, power_of(weighed.longest(&whole), columns));
-    case.dispatch([NormedGatedGemm { spread: SPREAD, matrix, longest, row, out }.dispatch()]);
+    let (matrix, power) = weighed.store_two(&mut case, (&weights, NORM.weight_offset));
+    let out = gated_out(&mut case, &weighed, 1, power);
+    case.dispatch([NormedGatedGemm { spread: SPREAD, matrix, power, row, out }.dispatch()]);
     case
 }
