@@ -9,8 +9,8 @@
 // The power of two has to be known before any number of a row is: it follows from the matrices. |silu(x)| <= |x|. The input
 // comes from a root-mean-square norm: before its weights w it is √columns long at most, and by Cauchy and Schwarz
 // |Σ_k input[m, k] · gate[n, k]| <= √columns · |w ∘ gate[n]|. longest_row computes the greatest |w ∘ row|² of each matrix when a
-// model is loaded, of which the host makes the power. (A row's own greatest number would give a power that is nearer to it, and cost a launch. Where the power
-// would be so small that f16 lost bits, gates are not computed here: wootz_gpu::model::gating.)
+// model is loaded; the host makes the power of both. (A row's own greatest number would give a power that is nearer to it, and
+// cost a launch. Where the power would be so small that f16 lost bits, gates are not computed here: wootz_gpu::model::gating.)
 //
 // Twins: wootz_backend::cpu::reference::{linear, gate_up}.
 #include <metal_stdlib>

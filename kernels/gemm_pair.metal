@@ -2,7 +2,7 @@
 // four bits and some v to six. By itself such a v is a few megabytes, whose launch takes longer to begin and to end than to read
 // them, and launches beside each other do not begin while the one before them runs.
 //
-//   gemm_pair          as gemm_packed.metal, for 8 or 16 rows
+//   gemm_pair          as gemm_packed.metal, 8 or 16 rows at a time
 //   gemm_normed_pair   as gemm_normed.metal, for a row before its norm
 //
 // The first threadgroups take the units of the first matrix, the others those of the second: so many of each that they are done

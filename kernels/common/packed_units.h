@@ -5,7 +5,7 @@
 //
 // A threadgroup takes every so manieth *unit* of 16 · TILES outputs, and each of its simdgroups every so manieth *chunk* of a
 // unit: two records beside each other of each tile of 16 outputs, so that an address serves several loads, and what is loaded
-// of the input all tiles. Their sums are added at the end of the unit, in order.
+// of the input all tiles. Their sums are added at the end of the unit: neighbours, then neighbouring pairs, and so on.
 //
 //   k:          | chunk 0 | chunk 1 | ... | chunk 16 |        16 simdgroups
 //   outputs 0   |   s 0   |   s 1   | ... |   s 0    |  \ unit 0, of two tiles
@@ -16,15 +16,19 @@
 // weights because a core's loads come back in the order in which they were asked for: behind weights, even what is in the
 // core's cache takes as long as memory.
 //
-// What a simdgroup adds up, and in which order, depends on the matrix and the device: a row of the input gets the same bits
-// beside any others, whatever TILES and STAGES are.
+// A unit of a single row ends with one barrier, after its sums are written: those of the next go to another place, and who writes
+// to the first again has passed the next unit's barrier, so all have read it.
+//
+// What a simdgroup adds up, and in which order, depends on the matrix and on how many simdgroups there are: a row of the input gets
+// the same bits beside any others, whatever TILES and STAGES are.
 //
 // Numerics are those of gemm_plain.metal: f16 factors, exact products, sums in f32, and a power of two for each row.
-// Bytes: W once for 8 or 16 rows; the input, from the caches, once for each unit.
+// Bytes: W once for 1, 8 or 16 rows; the input, from the caches, once for each unit.
 // Tried: one record instead of a chunk (92 instructions, and 5 % slower), chunks of four (as fast, but short rows spread worse),
-// two sets of sums that take turns (no faster), prefetching into the second-level cache (slower), loads behind a branch (as they
-// become where a condition guards more than a few; up to a fifth slower), one tile for 16 rows of quantised weights (16 %
-// slower: each row of the input is then loaded as often as weights are).
+// two sets of sums that take turns (no faster), two places for the sums of more than one row (1 % slower), several lanes for each of
+// those (a fifth slower), prefetching into the second-level cache (slower), loads behind a branch (as they become where a condition
+// guards more than a few; up to a fifth slower), one tile for 16 rows of quantised weights (16 % slower: each row of the input is then
+// loaded as often as weights are).
 // Twin: wootz_backend::cpu::reference::linear on decoded weights.
 #pragma once
 #include "common/earlier.h"
@@ -126,8 +130,7 @@ struct HalfRowsInput {
     HeldRows<ROW_BLOCKS> at(HeldRows<ROW_BLOCKS> held, uint) const thread { return held; }
 };
 
-// How the sums of a unit lie in threadgroup memory: for each simdgroup [ROWS][outputs of a unit], padded so that what 32 lanes
-// write of it, and what they read of all simdgroups, lies in all banks.
+// How a unit's sums lie in threadgroup memory: [simdgroup][ROWS][outputs], padded so that what 32 lanes write, or read of 16, lies in all banks.
 template <uint ROWS, uint TILES>
 struct UnitMemory {
     enum : uint {

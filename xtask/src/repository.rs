@@ -12,10 +12,11 @@ pub struct Repository {
 }
 
 impl Repository {
-    /// The repository that this xtask was built from.
+    /// The repository of this xtask: as `cargo run` says, since working trees that share a target folder share the program.
     pub fn find() -> Result<Repository, Failure> {
-        let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let root = manifest.parent().unwrap_or(manifest).to_path_buf();
+        let manifest = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+        let manifest = manifest.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")));
+        let root = manifest.parent().unwrap_or(&manifest).to_path_buf();
         Ok(Repository { root })
     }
 

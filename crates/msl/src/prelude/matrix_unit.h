@@ -26,6 +26,7 @@ inline void msl_multiply_f16_16(thread float2& upper, thread float2& lower, uint
     upper = float2(sums[0], sums[1]);
     lower = float2(sums[2], sums[3]);
 }
+
 // Four blocks of 8x8 from threadgroup memory, of which lane l names the beginning of row l % 8 of block l / 8, handed out
 // transposed ("ldmatrix" in the PTX manual).
 inline uint4 msl_load_blocks4_transposed(const threadgroup half* row) {

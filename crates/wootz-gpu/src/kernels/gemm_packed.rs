@@ -101,7 +101,7 @@ const LEAST_PART: usize = 512;
 /// Which rows share what is loaded of the matrix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Sharing {
-    /// Eight or sixteen, of any number: a row's bits are the same beside any others.
+    /// One, eight or sixteen, of any number: a row's bits are the same beside any others.
     Few(Spread),
     /// All of up to [`MOST_ROWS`], with so many parts of the columns.
     All {
@@ -153,13 +153,18 @@ impl Spread {
         spreads.into_iter().find(|(depth, _)| 32 * depth <= 33 * least).expect("the least is one of them").1
     }
 
-    /// For so many blocks of rows that one threadgroup takes together.
-    fn grid(self, row_blocks: usize) -> Grid {
+    /// For so many rows.
+    fn grid(self, rows: usize) -> Grid {
         Grid {
-            threadgroups: [self.threadgroups, row_blocks as u32, 1],
+            threadgroups: [self.threadgroups, rows.div_ceil(rows_together(rows)) as u32, 1],
             threads: [32 * self.simdgroups, 1, 1],
         }
     }
+}
+
+/// Rows that a threadgroup takes, of so many.
+const fn rows_together(rows: usize) -> usize {
+    if rows <= FEW_ROWS { FEW_ROWS } else { MOST_FEW_ROWS }
 }
 
 /// Tiles of 16 outputs that kernels for few rows of a packing take at once: `kernels/gemm_packed.metal` has what registers hold.
@@ -311,17 +316,15 @@ impl PackedGemm {
             has_bias: u32::from(bias.is_some()),
             part_columns: part_columns as u32,
         };
-        let (threadgroups, threads) = match sharing {
-            Sharing::Few(Spread { simdgroups, threadgroups }) => {
-                let most = if rows <= FEW_ROWS { FEW_ROWS } else { MOST_FEW_ROWS };
-                ([threadgroups as usize, rows.div_ceil(most)], 32 * simdgroups)
-            }
+        let grid = match sharing {
+            Sharing::Few(spread) => spread.grid(rows),
             Sharing::All { by, .. } => {
                 let threads = match by {
                     Multiplier::Simdgroup => STAGED_THREADS,
                     Multiplier::Warpgroup => WARPGROUP_THREADS,
                 };
-                ([outputs.div_ceil(STAGED_OUTPUTS), parts], threads)
+                let blocks = outputs.div_ceil(STAGED_OUTPUTS) as u32;
+                Grid { threadgroups: [blocks, parts as u32, 1], threads: [threads, 1, 1] }
             }
         };
         let mut arguments = ArrayVec::from_iter([
@@ -335,10 +338,7 @@ impl PackedGemm {
         Dispatch {
             kernel,
             arguments,
-            grid: Grid {
-                threadgroups: [threadgroups[0] as u32, threadgroups[1] as u32, 1],
-                threads: [threads, 1, 1],
-            },
+            grid,
             work: Work {
                 bytes_read: matrix.bytes()
                     + (2 * rows * columns) as u64

@@ -19,9 +19,16 @@ impl StepLowering<'_> {
         let selection = &self.model.selection;
         [[first, second], [second, first]].into_iter().find_map(|factors| {
             let packings = [packing(&factors[0].matrix)?, packing(&factors[1].matrix)?];
-            PackedPair::kernel(packings, rows).filter(|&kernel| self.model.is_sound(kernel))?;
-            // A row's bits follow from the spread.
-            let spread_for = rows.filter(|_| selection.answers == Answers::Fastest).unwrap_or(1);
+            // A row's bits follow from the spread: with reproducible answers, all numbers of rows go one way.
+            let fastest = selection.answers == Answers::Fastest;
+            let kinds: &[Option<usize>] = if fastest { &[rows] } else { &[Some(1), Some(usize::MAX)] };
+            let sound = |&rows: &Option<usize>| {
+                PackedPair::kernel(packings, rows).is_some_and(|kernel| self.model.is_sound(kernel))
+            };
+            if !kinds.iter().all(sound) {
+                return None;
+            }
+            let spread_for = rows.filter(|_| fastest).unwrap_or(1);
             let spread = PairSpread::of(&selection.facts, factors.map(|factor| &factor.matrix), spread_for)?;
             if rows.is_none() && !UnnormedRow::fits(spread.simdgroups, first.matrix.columns) {
                 return None;

@@ -2,6 +2,7 @@
 #pragma once
 
 namespace metal {
+// Two numbers by one conversion.
 inline half2 msl_rounded_to_halves(float first, float second) {
     uint pair;
     asm("cvt.rn.f16x2.f32 %0, %2, %1;" : "=r"(pair) : "f"(first), "f"(second));

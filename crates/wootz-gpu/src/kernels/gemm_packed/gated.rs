@@ -2,7 +2,7 @@
 
 use arrayvec::ArrayVec;
 
-use super::{FEW_ROWS, GATED, MOST_FEW_ROWS, SOURCES, Spread, packed, packing};
+use super::{FEW_ROWS, GATED, SOURCES, Spread, packed, packing};
 use crate::device::{Argument, DeviceFacts, Dispatch, Grid, Kernel, Slice, Work};
 use crate::kernel_args;
 use crate::kernels::gemm::HalfInput;
@@ -79,11 +79,10 @@ impl GatedGemm {
         let inline =
             GemmGatedArguments { columns: columns as u32, outputs: outputs as u32, rows: rows as u32, power };
         let inputs = [input.halves, input.inverse, matrix.data].map(Argument::read);
-        let together = if rows <= FEW_ROWS { FEW_ROWS } else { MOST_FEW_ROWS };
         Dispatch {
             kernel,
             arguments: inputs.into_iter().chain(out.written()).chain([Argument::inline(&inline)]).collect(),
-            grid: spread.grid(rows.div_ceil(together)),
+            grid: spread.grid(rows),
             work: Work {
                 bytes_read: matrix.bytes() + (2 * rows * columns) as u64,
                 bytes_written: (2 * rows * outputs) as u64,

@@ -2,7 +2,7 @@
 
 use arrayvec::ArrayVec;
 
-use super::{FEW_ROWS, MOST_FEW_ROWS, PAIR, SOURCES, Spread, UnnormedRow, packing, tiles};
+use super::{FEW_ROWS, PAIR, SOURCES, Spread, UnnormedRow, packing, rows_together, tiles};
 use crate::device::{ARGUMENTS, Argument, DeviceFacts, Dispatch, Grid, Kernel, Slice, Work};
 use crate::kernel_args;
 use crate::kernels::gemm::HalfInput;
@@ -103,8 +103,10 @@ impl PairSpread {
                 let threadgroups = threadgroups.map(|count| count as u32);
                 (depth, PairSpread { simdgroups: simdgroups as u32, threadgroups })
             };
-            // Near the even split, since whole units may be dealt out better beside it.
-            let splits = (even.saturating_sub(NEAR)..=even + NEAR).filter(|first| (1..most).contains(first));
+            // Whole units may be dealt out better beside the even split, or with a threadgroup for each of one matrix.
+            let near = even.saturating_sub(NEAR)..=even + NEAR;
+            let splits = near.chain([units[0].count, most.saturating_sub(units[1].count), 1]);
+            let splits = splits.filter(|first| (1..most).contains(first));
             splits.map(split).min_by_key(|(depth, _)| *depth).expect("each has a threadgroup at least")
         };
         let spreads = [4, 8, 16].map(best);
@@ -123,7 +125,7 @@ struct Units {
 }
 
 /// How far from the even split others are tried.
-const NEAR: usize = 16;
+const NEAR: usize = 4;
 
 impl PackedPair {
     /// The kernel for matrices in this order and so many rows of f16, or one before its norm; `None` where there is none.
@@ -167,17 +169,18 @@ impl PackedPair {
             offset: 0.0,
         };
         let mut arguments: ArrayVec<Argument, ARGUMENTS> = ArrayVec::new();
-        let (rows, kernel) = match input {
+        // Bytes that are read for an element of the input.
+        let (rows, row_bytes, kernel) = match input {
             PairInput::Rows(rows, input) => {
                 arguments.extend([input.halves, input.inverse].map(Argument::read));
                 inline.rows = rows as u32;
-                (rows, Self::kernel(packings, Some(rows)))
+                (rows, 2, Self::kernel(packings, Some(rows)))
             }
             PairInput::Unnormed(row) => {
                 arguments.extend(row.arguments(members[0].out.first()));
                 (inline.adds, inline.epsilon, inline.offset) =
                     (row.adds(), row.norm.eps, row.norm.weight_offset);
-                (1, Self::kernel(packings, None))
+                (1, 12, Self::kernel(packings, None))
             }
         };
         for PairMember { matrix, bias, out } in members {
@@ -185,18 +188,23 @@ impl PackedPair {
             arguments.extend(out.written());
         }
         arguments.push(Argument::inline(&inline));
-        let together = if rows <= FEW_ROWS { FEW_ROWS } else { MOST_FEW_ROWS };
+        let bias_bytes = |member: &PairMember| member.bias.map_or(0, |_| 4 * member.matrix.rows as u64);
+        let biases: u64 = members.iter().map(bias_bytes).sum();
         let outputs: usize = members.iter().map(|member| member.matrix.rows).sum();
         let matrices: u64 = members.iter().map(|member| member.matrix.bytes()).sum();
         Dispatch {
             kernel: kernel.expect("looked at when the pair was chosen"),
             arguments,
             grid: Grid {
-                threadgroups: [spread.threadgroups.iter().sum(), rows.div_ceil(together) as u32, 1],
+                threadgroups: [
+                    spread.threadgroups.iter().sum(),
+                    rows.div_ceil(rows_together(rows)) as u32,
+                    1,
+                ],
                 threads: [32 * spread.simdgroups, 1, 1],
             },
             work: Work {
-                bytes_read: matrices + (2 * rows * columns) as u64,
+                bytes_read: matrices + (row_bytes * rows * columns) as u64 + biases,
                 bytes_written: (4 * rows * outputs) as u64,
                 operations: (2 * rows * outputs * columns) as u64,
             },
@@ -216,7 +224,9 @@ mod tests {
         };
         // q and k of Llama 3.1 8B with its v on 132 cores.
         let spread = PairSpread::of_units(132, units(5120, 1024), 64);
-        assert_eq!(spread, PairSpread { simdgroups: 8, threadgroups: [190, 64] });
+        assert_eq!(spread, PairSpread { simdgroups: 8, threadgroups: [200, 64] });
+        // A threadgroup for each unit of v is far from the even split.
+        assert_eq!(PairSpread::of_units(128, units(3072, 1024), 16).threadgroups, [192, 64]);
         // Fewer cores than matrices, fewer units than threadgroups.
         let few = PairSpread::of_units(1, units(64, 16), 4);
         assert_eq!(few.threadgroups, [2, 1]);
